@@ -1,0 +1,361 @@
+//! What the pool itself costs per future, beside its peers: time and allocations per item.
+//!
+//! ```text
+//! cargo bench --bench peers             # about a minute
+//! cargo bench --bench peers -- --quick  # a few seconds, noisier
+//! ```
+//!
+//! A *cell* is one contestant at one workload and one size: it makes its futures lazily from a range of numbers, holds at
+//! most `size` of them at once, and is drained on one thread by `while let Some(item) = stream.next().await`, polled
+//! again only after a wake-up. A run's time is that of making, draining and dropping the stream. Each run checks how
+//! many items came and their sum, so a contestant that loses, repeats or forgets to wake fails instead of being fast.
+//!
+//! - **Time:** the median over the rounds. Each round runs every cell once, one after the other, so that a slow moment of
+//!   the machine hits all alike. A cell's number of items is set in a warm-up run, so that all runs take about as long.
+//! - **Allocations** (reallocations are counted, too): in runs of their own, of `n` and of `2 * n` items; the difference
+//!   over `n`, so that what is allocated once does not count. Counting costs several atomic writes per allocation, which only
+//!   those who allocate per item would pay: so it is off in all that is timed.
+//!
+//! What it does not measure: futures that do work, wake-ups from other threads, executors, memory in bytes, the time until the first
+//! item, fairness. Futures here are 16 bytes and cost next to nothing, so the ratios are the largest that can be seen.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::fmt;
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll, Wake, Waker, ready};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use futures::stream::{self, Stream, StreamExt};
+use futures_buffered::BufferedStreamExt;
+use futures_pool::prelude::*;
+use futures_pool::{ActiveSet, Pool, UnorderedSet};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region};
+
+const SIZES: [usize; 3] = [1, 64, 1024];
+
+/// Name, contestants.
+type Workload = (&'static str, fn() -> Vec<Contestant>);
+
+const WORKLOADS: [Workload; 2] = [("ready", contestants::<Yields<0>>), ("yield1", contestants::<Yields<1>>)];
+
+/// Drains `items` futures, at most `size` at once.
+type Run = fn(size: usize, items: u64) -> Total;
+
+struct Contestant {
+    name: &'static str,
+    /// The name of the contestant that it is compared with.
+    reference: &'static str,
+    run: Run,
+}
+
+const UNORDERED: &str = "futures `buffer_unordered`";
+const ORDERED: &str = "futures `buffered`";
+
+fn contestants<F: Future<Output = u64> + From<u64>>() -> Vec<Contestant> {
+    let unordered = |name, run: Run| Contestant { name, reference: UNORDERED, run };
+    let ordered = |name, run: Run| Contestant { name, reference: ORDERED, run };
+    vec![
+        unordered(UNORDERED, |size, items| drain(source::<F>(items).buffer_unordered(size))),
+        unordered("futures-buffered `buffered_unordered`", |size, items| {
+            drain(source::<F>(items).buffered_unordered(size))
+        }),
+        unordered("unicycle `FuturesUnordered`, topped up", |size, items| {
+            let mut source = lazy::<F>(items);
+            let mut active = unicycle::FuturesUnordered::new();
+            drain(stream::poll_fn(move |cx| {
+                active.extend(source.by_ref().take(size - active.len()));
+                active.poll_next_unpin(cx)
+            }))
+        }),
+        unordered("`pool_map(..).unordered()`", |size, items| drain((0..items).pool_map(size, F::from).unordered())),
+        unordered("`pool_map(..).unordered()`, `UnorderedSet`", |size, items| {
+            drain((0..items).pool_map(size, F::from).with_set(UnorderedSet::default()).unordered())
+        }),
+        unordered("`Pool`, topped up", |size, items| top_up(Pool::new(size), lazy::<F>(items))),
+        unordered("`Pool`, `UnorderedSet`, topped up", |size, items| {
+            top_up(Pool::with_set(size, UnorderedSet::default()), lazy::<F>(items))
+        }),
+        ordered(ORDERED, |size, items| drain(source::<F>(items).buffered(size))),
+        ordered("futures-buffered `buffered_ordered`", |size, items| drain(source::<F>(items).buffered_ordered(size))),
+        ordered("`pool_map(..)`", |size, items| drain((0..items).pool_map(size, F::from))),
+        ordered("`pool_map(..)`, `UnorderedSet`", |size, items| {
+            drain((0..items).pool_map(size, F::from).with_set(UnorderedSet::default()))
+        }),
+    ]
+}
+
+fn lazy<F: From<u64>>(items: u64) -> impl Iterator<Item = F> {
+    (0..items).map(F::from)
+}
+
+fn source<F: From<u64>>(items: u64) -> impl Stream<Item = F> {
+    stream::iter(lazy(items))
+}
+
+/// Before each poll, pushes what makes the pool full. Pushing everything at once would measure a long queue instead,
+/// which no other contestant has.
+fn top_up<F: Future<Output = u64>, S: ActiveSet<F>>(
+    mut pool: Pool<F, S>,
+    mut source: impl Iterator<Item = F>,
+) -> Total {
+    drain(stream::poll_fn(move |cx| {
+        for future in source.by_ref().take(pool.size() - pool.len()) {
+            pool.spawn_n(future);
+        }
+        let item = ready!(pool.poll_next_unpin(cx));
+        Poll::Ready(item.map(|(_key, value)| value))
+    }))
+}
+
+/// Wakes itself `N` times, then gives its value.
+struct Yields<const N: u64> {
+    value: u64,
+    left: u64,
+}
+
+impl<const N: u64> From<u64> for Yields<N> {
+    fn from(value: u64) -> Self {
+        Self { value, left: N }
+    }
+}
+
+impl<const N: u64> Future for Yields<N> {
+    type Output = u64;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u64> {
+        if self.left == 0 {
+            return Poll::Ready(self.value);
+        }
+        self.left -= 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// What came out of a run.
+#[derive(Debug, Default, PartialEq)]
+struct Total {
+    count: u64,
+    sum: u64,
+}
+
+impl Total {
+    /// Of the numbers below `items`, each of them once.
+    fn expected(items: u64) -> Self {
+        Self { count: items, sum: (0..items).sum() }
+    }
+}
+
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// Takes all items of a stream, polling it again only after a wake-up.
+fn drain(stream: impl Stream<Item = u64>) -> Total {
+    let mut stream = pin!(stream);
+    let mut drained = pin!(async {
+        let mut total = Total::default();
+        while let Some(item) = stream.next().await {
+            total.count += 1;
+            total.sum += black_box(item);
+        }
+        total
+    });
+    let woken = Arc::new(Flag::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut cx = Context::from_waker(&waker);
+    loop {
+        if let Poll::Ready(total) = drained.as_mut().poll(&mut cx) {
+            return total;
+        }
+        assert!(woken.0.swap(false, Relaxed), "pending, but nobody will wake it");
+    }
+}
+
+/// The system's allocator, which counts only when it is told to.
+struct Switched;
+
+#[global_allocator]
+static ALLOCATOR: Switched = Switched;
+static COUNTING: AtomicBool = AtomicBool::new(false);
+
+#[expect(unsafe_code, reason = "an allocator can only be had so; each call is passed on as it is")]
+unsafe impl GlobalAlloc for Switched {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if COUNTING.load(Relaxed) {
+            unsafe { INSTRUMENTED_SYSTEM.alloc(layout) }
+        } else {
+            unsafe { System.alloc(layout) }
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        if COUNTING.load(Relaxed) {
+            unsafe { INSTRUMENTED_SYSTEM.realloc(block, layout, new_size) }
+        } else {
+            unsafe { System.realloc(block, layout, new_size) }
+        }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+/// How often `run` allocated or reallocated.
+fn allocations<T>(run: impl FnOnce() -> T) -> u32 {
+    COUNTING.store(true, Relaxed);
+    let region = Region::new(&INSTRUMENTED_SYSTEM);
+    run();
+    let change = region.change();
+    COUNTING.store(false, Relaxed);
+    u32::try_from(change.allocations + change.reallocations).expect("a few per item")
+}
+
+/// One contestant at one workload and one size, and what was measured of it.
+struct Cell {
+    contestant: Contestant,
+    size: usize,
+    items: u32,
+    allocations_per_item: f64,
+    /// One entry per round, sorted at the end.
+    nanos_per_item: Vec<f64>,
+}
+
+impl Cell {
+    /// Counts allocations, then warms up until it knows how many items take between `least` and twice that.
+    fn new(contestant: Contestant, size: usize, least: Duration) -> Self {
+        let mut cell = Self { contestant, size, items: 8192, allocations_per_item: 0.0, nanos_per_item: Vec::new() };
+        let more = allocations(|| cell.run(2 * cell.items)) - allocations(|| cell.run(cell.items));
+        cell.allocations_per_item = f64::from(more) / f64::from(cell.items);
+        while cell.run(cell.items) < least {
+            cell.items *= 2;
+        }
+        cell
+    }
+
+    fn run(&self, items: u32) -> Duration {
+        let items = u64::from(items);
+        let start = Instant::now();
+        let total = (self.contestant.run)(self.size, items);
+        let time = start.elapsed();
+        assert_eq!(total, Total::expected(items), "{} at size {}", self.contestant.name, self.size);
+        time
+    }
+
+    fn measure(&mut self) {
+        let time = self.run(self.items);
+        self.nanos_per_item.push(time.as_secs_f64() * 1e9 / f64::from(self.items));
+    }
+
+    /// The value below which `part` of four quarters of the rounds lie.
+    fn quartile(&self, part: usize) -> f64 {
+        let mut sorted = self.nanos_per_item.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted[(sorted.len() - 1) * part / 4]
+    }
+
+    fn median(&self) -> f64 {
+        self.quartile(2)
+    }
+
+    fn spread(&self) -> f64 {
+        (self.quartile(3) - self.quartile(1)) / self.median()
+    }
+}
+
+/// All contestants at one workload and one size.
+struct Table {
+    title: String,
+    cells: Vec<Cell>,
+}
+
+impl Table {
+    fn all(sizes: &[usize], least: Duration) -> Vec<Self> {
+        let mut tables = Vec::new();
+        for (workload, contestants) in WORKLOADS {
+            for &size in sizes {
+                tables.push(Self {
+                    title: format!("`{workload}`, size {size}"),
+                    cells: contestants().into_iter().map(|contestant| Cell::new(contestant, size, least)).collect(),
+                });
+            }
+        }
+        tables
+    }
+
+    /// How long `cell` takes, the time of its reference being 1.
+    fn ratio(&self, cell: &Cell) -> f64 {
+        let reference = self.cells.iter().find(|other| other.contestant.name == cell.contestant.reference);
+        cell.median() / reference.expect("a reference is a contestant").median()
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.cells.iter().map(|cell| cell.contestant.name.len()).max().unwrap_or(0);
+        writeln!(f, "{}\n", self.title)?;
+        writeln!(f, "| {:width$} | ns/item | allocs/item | ratio |", "contestant")?;
+        writeln!(f, "| {:-<width$} | ------: | ----------: | ----: |", "")?;
+        for cell in &self.cells {
+            let (name, ns, allocs, ratio) =
+                (cell.contestant.name, cell.median(), cell.allocations_per_item, self.ratio(cell));
+            writeln!(f, "| {name:width$} | {ns:7.1} | {allocs:11.2} | {ratio:5.2} |")?;
+        }
+        Ok(())
+    }
+}
+
+/// Time and allocations per item, beside the peers.
+#[derive(Parser)]
+struct Options {
+    /// Shorter and fewer rounds, within seconds
+    #[arg(long)]
+    quick: bool,
+    /// How many rounds the medians are of
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: Option<u32>,
+    /// How many futures are held at once, one table each
+    #[arg(long, value_delimiter = ',', default_values_t = SIZES)]
+    sizes: Vec<usize>,
+    /// Passed by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() {
+    let options = Options::parse();
+    let (rounds, least) = if options.quick { (7, 2) } else { (21, 10) };
+    let rounds = options.rounds.unwrap_or(rounds);
+    let mut tables = Table::all(&options.sizes, Duration::from_millis(least));
+    for _ in 0..rounds {
+        for cell in tables.iter_mut().flat_map(|table| &mut table.cells) {
+            cell.measure();
+        }
+    }
+    for table in &tables {
+        println!("{table}");
+    }
+    let spread = tables.iter().flat_map(|table| &table.cells).map(Cell::spread).fold(0.0, f64::max);
+    println!(
+        "ratio: time over that of {UNORDERED}, or of {ORDERED} for those below it.\n\
+         Medians of {rounds} rounds; the middle half of a cell's rounds spans at most {:.0} % of its median.\n\
+         cargo bench --bench peers -- {}",
+        spread * 100.0,
+        std::env::args().skip(1).filter(|arg| arg != "--bench").collect::<Vec<_>>().join(" "),
+    );
+}

@@ -1,0 +1,92 @@
+//! The active set: where started futures live until they have finished.
+//!
+//! A set stores futures, wakes, and polls. It knows nothing of sizes, order or backlog: those are the engine's. What
+//! the engine asks of a set is small enough to be one trait, [`ActiveSet`], and a pool is generic over it as a
+//! `HashMap` is over its hasher.
+
+mod ready;
+mod slot;
+mod unordered;
+
+use core::task::{Context, Poll};
+
+pub use self::slot::SlotSet;
+pub use self::unordered::UnorderedSet;
+
+/// Stores the active futures of a pool, and polls those that were woken.
+///
+/// A set keeps each future at one place, its *slot*, from [`start`](Self::start) until [`release`](Self::release) or
+/// [`remove`](Self::remove), and remembers the number that the pool gave it. Slots are small integers, reused.
+///
+/// There is seldom a reason to name anything but the default, [`SlotSet`]; [`UnorderedSet`] is there for comparison.
+///
+/// # For implementors
+///
+/// The pool relies on the following; each method says more.
+///
+/// - A wake-up of a future is never lost: after it, `poll_woken` polls that future, or the task given to the last
+///   successful `park` is woken.
+/// - A woken future is polled after a bounded number of polls of others.
+/// - A future that has finished, or was removed, is not polled again, however late it is woken.
+/// - If a future panics while it is polled, the set stays usable, and `recover` tells which one it was.
+pub trait ActiveSet<F: Future> {
+    /// Returns the number of futures held.
+    fn len(&self) -> usize;
+
+    /// Returns whether no future is held.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the most futures that this set can hold. A pool's size is never larger.
+    fn capacity(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Puts a future into a free slot, polls it, and returns the slot.
+    ///
+    /// Only called with `len() < capacity()`. The slot is taken until [`release`](Self::release) even if the future has
+    /// finished.
+    fn start(&mut self, cx: &mut Context<'_>, number: u64, future: F) -> (usize, Poll<F::Output>);
+
+    /// Polls woken futures, each once, until one has finished, none is woken, or `polls` is down to 0.
+    ///
+    /// Takes one off `polls` for each poll of a future. The slot of the finished one is taken until
+    /// [`release`](Self::release).
+    fn poll_woken(&mut self, cx: &mut Context<'_>, polls: &mut usize) -> Option<Ended<F::Output>>;
+
+    /// Calls `visit` with the slot and the number of each future held.
+    fn for_each(&self, visit: &mut dyn FnMut(usize, u64));
+
+    /// Drops the future in a slot, which has finished, and frees the slot.
+    ///
+    /// A step of its own, so that an output is in safety before the future's destructor, which may panic, runs.
+    fn release(&mut self, slot: usize);
+
+    /// Drops the future in a slot, which has not finished, and frees the slot.
+    fn remove(&mut self, slot: usize);
+
+    /// Drops all futures and frees all slots.
+    fn clear(&mut self);
+
+    /// Arranges for the task of `cx` to be woken when a future is; returns `false` if one has been woken already.
+    fn park(&mut self, cx: &mut Context<'_>) -> bool;
+
+    /// Wakes the task that [`park`](Self::park) was last called with, if the set has not been polled since.
+    fn wake(&self);
+
+    /// Called while a panic passes through: if a future was being polled, drops it, frees its slot, and returns its
+    /// number.
+    fn recover(&mut self) -> Option<u64>;
+}
+
+/// A future of an [`ActiveSet`] that has finished.
+#[derive(Debug)]
+pub struct Ended<T> {
+    /// Where the future is until it is released.
+    pub slot: usize,
+    /// The number that it was started with.
+    pub number: u64,
+    /// What it has returned.
+    pub output: T,
+}

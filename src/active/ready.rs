@@ -1,0 +1,207 @@
+//! Ready bits: which slots were woken, and the wakers that say so.
+//!
+//! Each slot has one bit, in a word that it shares with its neighbours. Waking sets the bit; the poller takes a whole
+//! word by one swap, so that up to a word's width of wake-ups cost it one locked operation. Above the words are summary
+//! words, one bit for each word, so that a few woken slots among many are found without looking at every word. The
+//! first word has no summary: a small pool looks at it directly, and its wakers save a locked operation.
+//!
+//! The task is told only by a waker that found everything clear above its bit, and only while the poller is parked:
+//!
+//! - a waker sets its bit; found the word clear: sets the word's bit in the summary; found that clear: wakes the task
+//!   if `parked` is set;
+//! - the poller registers its task, sets `parked`, and then looks at the first word and the summaries once more.
+//!
+//! All four of these are sequentially consistent. So of a waker that sets a bit and a poller that parks, at least one
+//! sees the other: no wake-up is lost. A waker that found a bit set above its own may leave it at that, since whoever
+//! set that bit is on the way to the task, or the poller has yet to take it.
+//!
+//! Words are only ever added, so a waker that outlives its future, its slot or the whole pool does no harm.
+
+use alloc::sync::Arc;
+use alloc::task::Wake;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicUsize};
+use core::task::Waker;
+
+use futures_util::task::AtomicWaker;
+
+/// Slots in a word, and words under a summary.
+const WIDTH: usize = usize::BITS as usize;
+
+/// The poller's side of the ready bits.
+pub(super) struct ReadyBits {
+    /// The task, shared with all wakers.
+    task: Arc<Task>,
+    /// The words, by slot number divided by the width.
+    words: Vec<Arc<Word>>,
+    /// The summaries, by word number divided by the width.
+    summaries: Vec<Arc<AtomicUsize>>,
+    /// Bits taken out of a word and not handed out yet.
+    slots: usize,
+    /// The slot that the lowest of these bits stands for.
+    first_slot: usize,
+    /// Bits taken out of a summary whose words were not looked at yet.
+    marked: usize,
+    /// The word that the lowest of these bits stands for.
+    first_word: usize,
+    /// Where to look next: 0 for the first word, `i + 1` for summary `i`.
+    next: usize,
+    /// Whether the task is registered and no poll has come since.
+    parked: bool,
+}
+
+/// The task that polls the set.
+struct Task {
+    waker: AtomicWaker,
+    /// Whether the task has to be woken when a bit is set.
+    parked: AtomicBool,
+}
+
+/// The ready bits of neighbouring slots.
+struct Word {
+    bits: AtomicUsize,
+    /// The summary of this word, and this word's bit in it.
+    summary: Option<(Arc<AtomicUsize>, usize)>,
+    task: Arc<Task>,
+}
+
+/// What a slot's waker points to.
+struct SlotWaker {
+    word: Arc<Word>,
+    bit: usize,
+}
+
+impl Wake for SlotWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let word = &*self.word;
+        if word.bits.fetch_or(self.bit, SeqCst) != 0 {
+            return;
+        }
+        if let Some((summary, bit)) = &word.summary {
+            if summary.fetch_or(*bit, SeqCst) != 0 {
+                return;
+            }
+        }
+        if word.task.parked.load(SeqCst) {
+            word.task.waker.wake();
+        }
+    }
+}
+
+/// Takes all bits out of a word.
+fn take(bits: &AtomicUsize) -> usize {
+    if bits.load(Relaxed) == 0 { 0 } else { bits.swap(0, AcqRel) }
+}
+
+/// Takes the lowest bit, which there must be, out of `bits`, and returns its position.
+fn lowest(bits: &mut usize) -> usize {
+    let position = bits.trailing_zeros() as usize;
+    *bits &= *bits - 1;
+    position
+}
+
+impl ReadyBits {
+    pub(super) fn new() -> Self {
+        Self {
+            task: Arc::new(Task { waker: AtomicWaker::new(), parked: AtomicBool::new(false) }),
+            words: Vec::new(),
+            summaries: Vec::new(),
+            slots: 0,
+            first_slot: 0,
+            marked: 0,
+            first_word: 0,
+            next: 0,
+            parked: false,
+        }
+    }
+
+    /// Makes the waker of a slot. Slots are asked for in rising order, without gaps; asking again for an earlier one
+    /// makes another waker for the same bit.
+    pub(super) fn waker(&mut self, slot: usize) -> Waker {
+        let (word, bit) = (slot / WIDTH, 1 << (slot % WIDTH));
+        if word == self.words.len() {
+            if word / WIDTH == self.summaries.len() {
+                self.summaries.push(Arc::new(AtomicUsize::new(0)));
+            }
+            let summary = (word > 0).then(|| (Arc::clone(&self.summaries[word / WIDTH]), 1 << (word % WIDTH)));
+            self.words.push(Arc::new(Word { bits: AtomicUsize::new(0), summary, task: Arc::clone(&self.task) }));
+        }
+        Waker::from(Arc::new(SlotWaker { word: Arc::clone(&self.words[word]), bit }))
+    }
+
+    /// Says that the poller is at work and need not be woken.
+    pub(super) fn unpark(&mut self) {
+        if self.parked {
+            self.parked = false;
+            self.task.parked.store(false, Relaxed);
+        }
+    }
+
+    /// Returns a woken slot, if there is one. Every woken slot has its turn within two rounds over all slots.
+    pub(super) fn next(&mut self) -> Option<usize> {
+        loop {
+            if self.slots != 0 {
+                return Some(self.first_slot + lowest(&mut self.slots));
+            }
+            if self.marked != 0 {
+                let word = self.first_word + lowest(&mut self.marked);
+                self.slots = take(&self.words[word].bits);
+                self.first_slot = word * WIDTH;
+            } else if !self.look_round() {
+                return None;
+            }
+        }
+    }
+
+    /// Looks at the first word and at each summary once, from where it last left off, up to the first that has bits.
+    fn look_round(&mut self) -> bool {
+        for _ in 0..=self.summaries.len() {
+            let here = self.next;
+            self.next = if here < self.summaries.len() { here + 1 } else { 0 };
+            if here == 0 {
+                self.slots = self.words.first().map_or(0, |word| take(&word.bits));
+                self.first_slot = 0;
+            } else {
+                self.marked = take(&self.summaries[here - 1]);
+                self.first_word = (here - 1) * WIDTH;
+            }
+            if (self.slots | self.marked) != 0 {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Registers the task to be woken, and looks once more: returns `false` if a slot has been woken already.
+    pub(super) fn park(&mut self, waker: &Waker) -> bool {
+        self.task.waker.register(waker);
+        self.parked = true;
+        self.task.parked.store(true, SeqCst);
+        let woken = (self.slots | self.marked) != 0
+            || self.words.first().is_some_and(|word| word.bits.load(SeqCst) != 0)
+            || self.summaries.iter().any(|summary| summary.load(SeqCst) != 0);
+        if woken {
+            self.unpark();
+        }
+        !woken
+    }
+
+    /// Wakes the task if it is parked.
+    pub(super) fn wake(&self) {
+        if self.parked {
+            self.task.waker.wake();
+        }
+    }
+}
+
+impl Drop for ReadyBits {
+    /// Lets go of the task, which wakers that live longer would otherwise keep in memory.
+    fn drop(&mut self) {
+        drop(self.task.waker.take());
+    }
+}

@@ -1,0 +1,160 @@
+//! [`SlotSet`]: slots that are made when first needed, and then reused.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+
+use pin_project::pin_project;
+
+use super::ready::ReadyBits;
+use super::{ActiveSet, Ended};
+
+/// The default active set: as many slots as were ever active at once, reused, with no allocation per future.
+///
+/// A slot is one heap block that holds a future in place, together with a waker of its own; both are made when the slot
+/// is first needed, and serve every later future. So a pool allocates while it grows to its size, and never again. A
+/// size of `usize::MAX` costs nothing in itself.
+///
+/// Waking a future sets one bit; see the figures in the [crate's documentation](crate).
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{Pool, SlotSet};
+/// use std::future::{Ready, ready};
+///
+/// let pool: Pool<Ready<u32>, SlotSet<Ready<u32>>> = Pool::with_set(4, SlotSet::default());
+/// assert_eq!(pool.size(), 4);
+/// ```
+pub struct SlotSet<F> {
+    // Dropped first: what the futures do in their destructors must not wake the task.
+    ready: ReadyBits,
+    slots: Vec<Pin<Box<Slot<F>>>>,
+    /// The empty slots; the one emptied last is filled first, while it is in the cache.
+    free: Vec<usize>,
+    /// The slot whose future is being polled: set on entry, cleared on return, so still set if that panicked.
+    polling: Option<usize>,
+}
+
+#[pin_project]
+struct Slot<F> {
+    #[pin]
+    future: Option<F>,
+    /// The number that the future was started with.
+    number: u64,
+    waker: Waker,
+}
+
+impl<F> SlotSet<F> {
+    /// Creates an empty set. Allocates only what the wakers share.
+    pub fn new() -> Self {
+        Self { ready: ReadyBits::new(), slots: Vec::new(), free: Vec::new(), polling: None }
+    }
+
+    /// Returns an empty slot.
+    fn vacant(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            let slot = self.slots.len();
+            let waker = self.ready.waker(slot);
+            self.slots.push(Box::pin(Slot { future: None, number: 0, waker }));
+            slot
+        })
+    }
+
+    /// Empties a slot. The slot is free even if the future's destructor panics.
+    fn empty(&mut self, slot: usize) {
+        self.free.push(slot);
+        self.slots[slot].as_mut().project().future.set(None);
+    }
+}
+
+impl<F: Future> ActiveSet<F> for SlotSet<F> {
+    fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    fn start(&mut self, _: &mut Context<'_>, number: u64, future: F) -> (usize, Poll<F::Output>) {
+        let index = self.vacant();
+        let mut slot = self.slots[index].as_mut().project();
+        slot.future.set(Some(future));
+        *slot.number = number;
+        self.polling = Some(index);
+        let poll = slot.future.as_pin_mut().map(|future| future.poll(&mut Context::from_waker(slot.waker)));
+        self.polling = None;
+        (index, poll.unwrap_or(Poll::Pending))
+    }
+
+    fn poll_woken(&mut self, _: &mut Context<'_>, polls: &mut usize) -> Option<Ended<F::Output>> {
+        self.ready.unpark();
+        while *polls > 0 {
+            let index = self.ready.next()?;
+            // A late wake-up may be for a slot that is empty by now, or no longer there.
+            let Some(slot) = self.slots.get_mut(index) else { continue };
+            let slot = slot.as_mut().project();
+            let Some(future) = slot.future.as_pin_mut() else { continue };
+            *polls -= 1;
+            self.polling = Some(index);
+            let poll = future.poll(&mut Context::from_waker(slot.waker));
+            self.polling = None;
+            if let Poll::Ready(output) = poll {
+                return Some(Ended { slot: index, number: *slot.number, output });
+            }
+        }
+        None
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(usize, u64)) {
+        for (index, slot) in self.slots.iter().enumerate() {
+            if slot.future.is_some() {
+                visit(index, slot.number);
+            }
+        }
+    }
+
+    fn release(&mut self, slot: usize) {
+        self.empty(slot);
+    }
+
+    fn remove(&mut self, slot: usize) {
+        self.empty(slot);
+    }
+
+    fn clear(&mut self) {
+        // Dropping the slots rather than emptying them one by one: a destructor that panics does not save the others.
+        self.free.clear();
+        drop(mem::take(&mut self.slots));
+    }
+
+    fn park(&mut self, cx: &mut Context<'_>) -> bool {
+        self.ready.park(cx.waker())
+    }
+
+    fn wake(&self) {
+        self.ready.wake();
+    }
+
+    fn recover(&mut self) -> Option<u64> {
+        let slot = self.polling.take()?;
+        let number = self.slots[slot].number;
+        self.empty(slot);
+        Some(number)
+    }
+}
+
+impl<F> Default for SlotSet<F> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<F> fmt::Debug for SlotSet<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlotSet")
+            .field("active", &(self.slots.len() - self.free.len()))
+            .field("slots", &self.slots.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,232 @@
+//! Results in batches: [`Batches`], [`TimedBatches`], and the rules in [`yield_when`].
+//!
+//! The batch under way is not taken out of the pool. It is *gathered* where the finished results are, and leaves when it
+//! is yielded; so nothing is lost when a batch stream is dropped and the pool is kept, or when a rule panics.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::iter;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+
+use futures_util::stream::{FusedStream, Stream};
+use pin_project::pin_project;
+
+use crate::engine::POLLS;
+
+/// The usual rules for `batches`, named after those of Python's `asyncio.wait`.
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use futures_pool::{prelude::*, yield_when};
+///
+/// # futures::executor::block_on(async {
+/// let stream = ["1", "2", "x", "4"].into_iter().pool_map(1, async |s| s.parse::<i32>()).backlog(0);
+/// let batches: Vec<_> = stream.batches(yield_when::first_error).collect().await;
+/// assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [3, 1]);
+/// # });
+/// ```
+pub mod yield_when {
+    /// Yields as soon as a future has finished, with all that have finished by then.
+    pub fn first_completed<T>(_: &T) -> bool {
+        true
+    }
+
+    /// Yields when a future has finished with an error.
+    pub fn first_error<T, E>(result: &Result<T, E>) -> bool {
+        result.is_err()
+    }
+
+    /// Yields once, at the end.
+    pub fn all_completed<T>(_: &T) -> bool {
+        false
+    }
+}
+
+/// A stream of results that can be made a stream of batches.
+pub trait Gather: FusedStream {
+    /// Gathers results until `when` returns `true`, which gives `Ready(true)`, or until the end: `Ready(false)`.
+    fn poll_gather(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        polls: &mut usize,
+        when: &mut impl FnMut(&Self::Item) -> bool,
+    ) -> Poll<bool>;
+
+    /// Takes the next result that is there, gathered or not.
+    fn take_next(self: Pin<&mut Self>) -> Option<Self::Item>;
+
+    /// Returns the numbers of active futures, of finished results, and the size.
+    fn counts(&self) -> [usize; 3];
+}
+
+/// Results in batches: what [`PoolMap::batches`](crate::map::PoolMap::batches) and
+/// [`IterMap::batches`](crate::pool::IterMap::batches) make.
+///
+/// An empty batch is never yielded.
+#[must_use = "streams do nothing unless polled"]
+#[pin_project]
+pub struct Batches<P, W> {
+    #[pin]
+    stream: P,
+    when: W,
+}
+
+/// Batches with a limit in time: what [`Batches::timeout`] makes.
+#[must_use = "streams do nothing unless polled"]
+#[pin_project]
+pub struct TimedBatches<P, W, N, D> {
+    #[pin]
+    stream: P,
+    when: W,
+    new_timer: N,
+    /// The timer that runs, if one does.
+    #[pin]
+    timer: Option<D>,
+}
+
+impl<P: Gather, W: FnMut(&P::Item) -> bool> Batches<P, W> {
+    pub(crate) fn new(stream: P, when: W) -> Self {
+        Self { stream, when }
+    }
+
+    /// Also yields what has finished each time that a timer fires.
+    ///
+    /// The timer is any future, made by `new_timer`; the first is made when the stream is first polled, and each later
+    /// one as soon as the batch before is handed over. When it fires and nothing has finished, a new one is made, and
+    /// nothing is yielded.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::{prelude::*, yield_when};
+    /// use tokio::time::{Duration, sleep};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let ms = Duration::from_millis;
+    /// let stream = [10, 20, 70].into_iter().pool_map(3, async |t| { sleep(ms(t)).await; t });
+    /// let batches = stream.batches(yield_when::all_completed).timeout(|| sleep(ms(25)));
+    /// assert_eq!(batches.collect::<Vec<_>>().await, [vec![10, 20], vec![70]]);
+    /// # }
+    /// ```
+    pub fn timeout<N: FnMut() -> D, D: Future>(self, new_timer: N) -> TimedBatches<P, W, N, D> {
+        TimedBatches { stream: self.stream, when: self.when, new_timer, timer: None }
+    }
+}
+
+/// Takes all results that are there.
+fn take_all<P: Gather>(mut stream: Pin<&mut P>) -> Option<Vec<P::Item>> {
+    let batch: Vec<_> = iter::from_fn(|| stream.as_mut().take_next()).collect();
+    (!batch.is_empty()).then_some(batch)
+}
+
+/// Bounds on the number of batches: at least one if there is anything, at most one for each result.
+fn batches_hint((lower, upper): (usize, Option<usize>)) -> (usize, Option<usize>) {
+    (lower.min(1), upper)
+}
+
+impl<P: Gather, W: FnMut(&P::Item) -> bool> Stream for Batches<P, W> {
+    type Item = Vec<P::Item>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut this = self.project();
+        ready!(this.stream.as_mut().poll_gather(cx, &mut POLLS.clone(), this.when));
+        Poll::Ready(take_all(this.stream))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        batches_hint(self.stream.size_hint())
+    }
+}
+
+impl<P, W, N, D> Stream for TimedBatches<P, W, N, D>
+where
+    P: Gather,
+    W: FnMut(&P::Item) -> bool,
+    N: FnMut() -> D,
+    D: Future,
+{
+    type Item = Vec<P::Item>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut this = self.project();
+        if this.timer.is_none() && !this.stream.is_terminated() {
+            this.timer.set(Some((this.new_timer)()));
+        }
+        if let Poll::Ready(more) = this.stream.as_mut().poll_gather(cx, &mut POLLS.clone(), this.when) {
+            // The results leave the pool only after all that may panic.
+            this.timer.set(None);
+            if more {
+                this.timer.set(Some((this.new_timer)()));
+            }
+            return Poll::Ready(take_all(this.stream));
+        }
+        let Some(timer) = this.timer.as_mut().as_pin_mut() else { return Poll::Pending };
+        if timer.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        this.timer.set(None);
+        this.timer.set(Some((this.new_timer)()));
+        if let Some(batch) = take_all(this.stream) {
+            return Poll::Ready(Some(batch));
+        }
+        // The new timer has to be polled as well, and other tasks get their turn in case it fires at once.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        batches_hint(self.stream.size_hint())
+    }
+}
+
+impl<P: Gather, W: FnMut(&P::Item) -> bool> FusedStream for Batches<P, W> {
+    fn is_terminated(&self) -> bool {
+        self.stream.is_terminated()
+    }
+}
+
+impl<P, W, N, D> FusedStream for TimedBatches<P, W, N, D>
+where
+    P: Gather,
+    W: FnMut(&P::Item) -> bool,
+    N: FnMut() -> D,
+    D: Future,
+{
+    fn is_terminated(&self) -> bool {
+        self.stream.is_terminated()
+    }
+}
+
+/// The counts, for each of the types that are given.
+macro_rules! counts {
+    ($($type:ident<P $(, $other:ident)*>),*) => {$(
+        impl<P: Gather $(, $other)*> $type<P $(, $other)*> {
+            /// Returns how many futures are active: started, and not finished.
+            pub fn active(&self) -> usize {
+                self.stream.counts()[0]
+            }
+
+            /// Returns how many results are in the pool, not yet taken; the batch under way is among them.
+            pub fn finished(&self) -> usize {
+                self.stream.counts()[1]
+            }
+
+            /// Returns how many futures may be active at once.
+            pub fn size(&self) -> usize {
+                self.stream.counts()[2]
+            }
+        }
+
+        impl<P: fmt::Debug $(, $other)*> fmt::Debug for $type<P $(, $other)*> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($type)).field("stream", &self.stream).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+counts!(Batches<P, W>, TimedBatches<P, W, N, D>);

@@ -1,0 +1,270 @@
+//! The engine: the one state machine behind every form of the pool.
+//!
+//! Data flows one way: **source → active set → finished → consumer**. The engine takes waiting futures from the source,
+//! starts them in the active set, keeps what has finished, refills the freed slots, and only then hands over. Every
+//! form, chain or keyed, ordered or not, is a call of [`Engine::poll_until`] with a source and a wish.
+//!
+//! # The law
+//!
+//! 1. **No more**: a future is started only by `fill`, and only while [`has_room`](Engine::has_room).
+//! 2. **No less**: a call ends only when there is no room, nothing waits, or its polls are used up. So a freed slot is
+//!    filled before a result is handed over.
+//! 3. **Fair**: a call polls at most [`POLLS`] futures. It begins with the woken ones, at most [`TURN`] of them, so
+//!    neither they nor the waiting ones can keep the others out.
+//! 4. **Nothing is lost**: an output is kept before anything else of the user's runs, and a panic leaves the engine as
+//!    it was, less the future that panicked.
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use crate::active::{ActiveSet, Ended};
+use crate::finished::Finished;
+use crate::source::Source;
+
+/// The most futures that one call polls, those that it starts included.
+pub(crate) const POLLS: usize = 64;
+
+/// The most woken futures that are polled before waiting ones get their turn.
+const TURN: usize = POLLS / 2;
+
+/// How many finished results may be in the pool while a new future is started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Backlog {
+    /// As many as the pool's size, counting only those whose turn has come.
+    Size,
+    /// At most this many, counting all.
+    AtMost(usize),
+}
+
+impl Backlog {
+    pub(crate) const UNBOUNDED: Self = Self::AtMost(usize::MAX);
+}
+
+/// See the [module](self).
+pub(crate) struct Engine<S, R> {
+    pub(crate) active: S,
+    pub(crate) finished: R,
+    size: usize,
+    pub(crate) backlog: Backlog,
+    paused: bool,
+    /// The number after that of the last future started.
+    next: u64,
+}
+
+impl<S, R> Engine<S, R> {
+    /// Creates an engine. A size of 0 is taken as 1.
+    pub(crate) fn new(size: usize, active: S, finished: R) -> Self {
+        Self { active, finished, size: size.max(1), backlog: Backlog::Size, paused: false, next: 0 }
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Returns whether no future was started yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.next == 0
+    }
+
+    /// Exchanges the active set and the results for others, which must stand for the same.
+    pub(crate) fn convert<S2, R2>(self, convert: impl FnOnce(S, R) -> (S2, R2)) -> Engine<S2, R2> {
+        let Self { active, finished, size, backlog, paused, next } = self;
+        let (active, finished) = convert(active, finished);
+        Engine { active, finished, size, backlog, paused, next }
+    }
+}
+
+impl<S, R: Finished> Engine<S, R> {
+    pub(crate) fn size<F: Future>(&self) -> usize
+    where
+        S: ActiveSet<F>,
+    {
+        self.size.min(self.active.capacity())
+    }
+
+    /// Changes the size. Growing wakes the task that last polled; shrinking lets the surplus finish.
+    pub(crate) fn set_size<F: Future>(&mut self, size: usize)
+    where
+        S: ActiveSet<F>,
+    {
+        self.size = size.max(1);
+        self.active.wake();
+    }
+
+    /// Changes the backlog. Wakes the task that last polled.
+    pub(crate) fn set_backlog<F: Future>(&mut self, results: usize)
+    where
+        S: ActiveSet<F>,
+    {
+        self.backlog = Backlog::AtMost(results);
+        self.active.wake();
+    }
+
+    /// Stops starting futures, or starts again, which wakes the task that last polled.
+    pub(crate) fn set_paused<F: Future>(&mut self, paused: bool)
+    where
+        S: ActiveSet<F>,
+    {
+        self.paused = paused;
+        self.active.wake();
+    }
+
+    /// Prints the counts.
+    pub(crate) fn debug<F: Future>(&self, name: &str, waiting: Option<usize>, f: &mut fmt::Formatter<'_>) -> fmt::Result
+    where
+        S: ActiveSet<F>,
+    {
+        let mut debug = f.debug_struct(name);
+        debug.field("size", &self.size::<F>());
+        if let Some(waiting) = waiting {
+            debug.field("waiting", &waiting);
+        }
+        debug.field("active", &self.active.len()).field("finished", &self.finished.len()).finish_non_exhaustive()
+    }
+
+    /// Returns whether a waiting future may be started.
+    fn has_room<F: Future>(&self, backlog: Backlog) -> bool
+    where
+        S: ActiveSet<F>,
+    {
+        self.active.len() < self.size::<F>()
+            && !self.paused
+            && match backlog {
+                Backlog::Size => self.finished.due() <= self.size::<F>(),
+                Backlog::AtMost(results) => self.finished.held() <= results,
+            }
+    }
+
+    /// Polls and fills until `wish` says that it has what it wants.
+    ///
+    /// - `Ready(true)`: it has.
+    /// - `Ready(false)`: it has not, and nothing is active, and nothing waits.
+    /// - `Pending`: it has not; the task will be woken, or has been if `polls` is down to 0.
+    ///
+    /// `polls` is what is left of the caller's [`POLLS`]. `wish` may change what is finished, but not add to it.
+    pub(crate) fn poll_until<F, Src>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut source: Pin<&mut Src>,
+        polls: &mut usize,
+        backlog: Backlog,
+        mut wish: impl FnMut(&mut Self, &Src) -> bool,
+    ) -> Poll<bool>
+    where
+        F: Future<Output = R::Output>,
+        S: ActiveSet<F>,
+        Src: Source<F>,
+    {
+        let recover = Recover::new(self);
+        let engine = &mut *recover.engine;
+        let poll = loop {
+            let before = *polls;
+            engine.poll_woken(cx, polls);
+            engine.fill(cx, source.as_mut(), polls, backlog);
+            if engine.finished.is_closed() {
+                source.as_mut().close();
+                engine.active.clear();
+            }
+            if wish(engine, &source) {
+                break Poll::Ready(true);
+            }
+            if engine.active.is_empty() && source.is_done() {
+                break Poll::Ready(false);
+            }
+            if *polls == 0 {
+                cx.waker().wake_by_ref();
+                break Poll::Pending;
+            }
+            if *polls == before && engine.active.park(cx) {
+                break Poll::Pending;
+            }
+        };
+        mem::forget(recover);
+        poll
+    }
+
+    /// Starts one future, whatever the size and the backlog: one poll.
+    pub(crate) fn start<F>(&mut self, cx: &mut Context<'_>, number: u64, future: F)
+    where
+        F: Future<Output = R::Output>,
+        S: ActiveSet<F>,
+    {
+        let recover = Recover::new(self);
+        recover.engine.start_unguarded(cx, number, future);
+        mem::forget(recover);
+    }
+
+    /// Polls woken futures, until one has finished or their turn is over.
+    fn poll_woken<F>(&mut self, cx: &mut Context<'_>, polls: &mut usize)
+    where
+        F: Future<Output = R::Output>,
+        S: ActiveSet<F>,
+    {
+        let turn = TURN.min(*polls);
+        let mut left = turn;
+        let ended = self.active.poll_woken(cx, &mut left);
+        *polls -= turn - left;
+        if let Some(Ended { slot, number, output }) = ended {
+            self.finished.push(number, output);
+            self.active.release(slot);
+        }
+    }
+
+    /// Starts waiting futures while there is room.
+    fn fill<F, Src>(&mut self, cx: &mut Context<'_>, mut source: Pin<&mut Src>, polls: &mut usize, backlog: Backlog)
+    where
+        F: Future<Output = R::Output>,
+        S: ActiveSet<F>,
+        Src: Source<F>,
+    {
+        while *polls > 0 && self.has_room(backlog) && !self.finished.is_closed() {
+            let Poll::Ready(Some((number, future))) = source.as_mut().poll_take(cx) else { return };
+            // Numbers left out have come to nothing; an order must not wait for them.
+            while self.next < number {
+                self.finished.skip(self.next);
+                self.next += 1;
+            }
+            *polls -= 1;
+            self.start_unguarded(cx, number, future);
+        }
+    }
+
+    fn start_unguarded<F>(&mut self, cx: &mut Context<'_>, number: u64, future: F)
+    where
+        F: Future<Output = R::Output>,
+        S: ActiveSet<F>,
+    {
+        self.next = number + 1;
+        let (slot, poll) = self.active.start(cx, number, future);
+        match poll {
+            Poll::Ready(output) => {
+                self.finished.push(number, output);
+                self.active.release(slot);
+            }
+            Poll::Pending => self.finished.started(number, slot),
+        }
+    }
+}
+
+/// Puts the engine in order if a panic passes through. Is forgotten otherwise.
+struct Recover<'a, F: Future, S: ActiveSet<F>, R: Finished> {
+    engine: &'a mut Engine<S, R>,
+    futures: PhantomData<fn(F)>,
+}
+
+impl<'a, F: Future, S: ActiveSet<F>, R: Finished> Recover<'a, F, S, R> {
+    fn new(engine: &'a mut Engine<S, R>) -> Self {
+        Self { engine, futures: PhantomData }
+    }
+}
+
+impl<F: Future, S: ActiveSet<F>, R: Finished> Drop for Recover<'_, F, S, R> {
+    fn drop(&mut self) {
+        if let Some(number) = self.engine.active.recover() {
+            self.engine.finished.skip(number);
+        }
+    }
+}

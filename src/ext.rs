@@ -1,0 +1,78 @@
+//! The extension traits: `pool_map` on iterators and on streams.
+
+use futures_util::stream::{self, Stream};
+
+use crate::finished::Ordered;
+use crate::map::PoolMap;
+
+/// Adds [`pool_map`](Self::pool_map) to everything that can be iterated over.
+pub trait IterPoolExt: IntoIterator {
+    /// Maps the items through an async function, with at most `size` of its futures active at once: a stream of the
+    /// results, in the order of the items.
+    ///
+    /// It is lazy: an item is taken, and its future made, only when there is a slot for it, and nothing runs unless the
+    /// stream is polled. A size of 0 is taken as 1. See [`PoolMap`] for the options, the order and the backlog.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::prelude::*;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let lengths = ["a", "bc", "def"].iter().pool_map(2, async |word| word.len()).await;
+    /// assert_eq!(lengths, [1, 2, 3]);
+    /// # });
+    /// ```
+    #[doc(alias = "map")]
+    #[doc(alias = "buffered")]
+    #[doc(alias = "buffer_unordered")]
+    fn pool_map<F, Fut, T>(
+        self,
+        size: usize,
+        f: F,
+    ) -> PoolMap<crate::map::Mapped<stream::Iter<Self::IntoIter>, F>, Fut, Ordered<T>>
+    where
+        Self: Sized,
+        F: FnMut(Self::Item) -> Fut,
+        Fut: Future<Output = T>,
+    {
+        PoolMap::new(stream::iter(self), size, f)
+    }
+}
+
+impl<I: IntoIterator> IterPoolExt for I {}
+
+/// Adds [`pool_map`](Self::pool_map) to every stream.
+pub trait StreamPoolExt: Stream {
+    /// Maps the items through an async function, with at most `size` of its futures active at once: a stream of the
+    /// results, in the order of the items.
+    ///
+    /// It is lazy: an item is pulled, and its future made, only when there is a slot for it, and nothing runs unless
+    /// the stream is polled. A size of 0 is taken as 1. See [`PoolMap`] for the options, the order and the backlog.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::stream::{self, StreamExt};
+    /// use futures_pool::prelude::*;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let words = stream::iter(["a", "bc", "def"]);
+    /// let lengths = words.pool_map(2, async |word| word.len()).pool_map(1, async |len| len * 10);
+    /// assert_eq!(lengths.collect::<Vec<_>>().await, [10, 20, 30]);
+    /// # });
+    /// ```
+    #[doc(alias = "map")]
+    #[doc(alias = "buffered")]
+    #[doc(alias = "buffer_unordered")]
+    fn pool_map<F, Fut, T>(self, size: usize, f: F) -> PoolMap<crate::map::Mapped<Self, F>, Fut, Ordered<T>>
+    where
+        Self: Sized,
+        F: FnMut(Self::Item) -> Fut,
+        Fut: Future<Output = T>,
+    {
+        PoolMap::new(self, size, f)
+    }
+}
+
+impl<St: Stream> StreamPoolExt for St {}

@@ -1,0 +1,103 @@
+//! [`FailFast`]: results up to the first error.
+
+use core::mem;
+
+use super::{Finished, IntoUnordered};
+
+/// Results in the order of `R`, until the first error happens: then that error alone.
+#[derive(Debug)]
+pub struct FailFast<R, T> {
+    results: R,
+    /// The first error, until it is handed over.
+    error: Option<(u64, T)>,
+    gathered_error: bool,
+    /// Whether an error has happened.
+    closed: bool,
+}
+
+impl<R, T> FailFast<R, T> {
+    pub(crate) fn new(results: R) -> Self {
+        Self { results, error: None, gathered_error: false, closed: false }
+    }
+
+    fn ungathered_errors(&self) -> usize {
+        usize::from(self.error.is_some() && !self.gathered_error)
+    }
+}
+
+impl<R, U, E> Finished for FailFast<R, Result<U, E>>
+where
+    R: Finished<Output = Result<U, E>> + Default,
+{
+    type Output = Result<U, E>;
+
+    fn push(&mut self, number: u64, output: Result<U, E>) {
+        if self.closed {
+            return;
+        }
+        if output.is_ok() {
+            self.results.push(number, output);
+        } else {
+            self.closed = true;
+            self.error = Some((number, output));
+            drop(mem::take(&mut self.results));
+        }
+    }
+
+    fn skip(&mut self, number: u64) {
+        if !self.closed {
+            self.results.skip(number);
+        }
+    }
+
+    fn pop(&mut self) -> Option<(u64, Result<U, E>)> {
+        self.error.take().or_else(|| self.results.pop())
+    }
+
+    fn gather(&mut self, when: &mut impl FnMut(&Result<U, E>) -> bool) -> bool {
+        match &self.error {
+            Some((_, error)) if !self.gathered_error => {
+                self.gathered_error = true;
+                when(error)
+            }
+            _ => self.results.gather(when),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.results.len() + usize::from(self.error.is_some())
+    }
+
+    fn held(&self) -> usize {
+        self.results.held() + self.ungathered_errors()
+    }
+
+    fn due(&self) -> usize {
+        self.results.due() + self.ungathered_errors()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    fn size_hint(&self, (lower, upper): (usize, Option<usize>)) -> (usize, Option<usize>) {
+        (lower.min(1), upper)
+    }
+}
+
+impl<R, U, E> IntoUnordered for FailFast<R, Result<U, E>>
+where
+    R: IntoUnordered<Output = Result<U, E>> + Default,
+    R::Unordered: Default,
+{
+    type Unordered = FailFast<R::Unordered, Result<U, E>>;
+
+    fn into_unordered(self) -> Self::Unordered {
+        FailFast {
+            results: self.results.into_unordered(),
+            error: self.error,
+            gathered_error: self.gathered_error,
+            closed: self.closed,
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! [`Keyed`]: results as they finish, or by key.
+//!
+//! Results are the nodes of two doubly linked lists in one vector: those in *focus*, which an `itermap` or `map_all`
+//! waits for, and the others. So the first one, and one from anywhere, is taken out in constant time, and places are
+//! reused.
+//!
+//! The index from numbers to places is made when somebody first asks for a future or a result by its key, and kept from
+//! then on: a pool that is only used as a stream does without.
+
+use alloc::vec::Vec;
+use core::hash::{BuildHasherDefault, Hasher};
+use core::mem;
+use core::ops::Range;
+
+use hashbrown::HashMap;
+
+use super::Finished;
+
+/// The finished results of a [`Pool`](crate::Pool), and where each future is that has left the queue.
+pub(crate) struct Keyed<T> {
+    nodes: Vec<Node<T>>,
+    /// The first of the nodes not in use, which are linked by `next`.
+    vacant: usize,
+    others: List,
+    focused: List,
+    /// The numbers in focus.
+    focus: Range<u64>,
+    /// How many of the numbers in focus have ended, with or without a result.
+    focus_ended: u64,
+    /// How many results in focus there are.
+    focused_len: usize,
+    /// How many nodes at the front of `focused` were gathered, and the last of them.
+    gathered: usize,
+    last_gathered: usize,
+    /// How many results there are.
+    len: usize,
+    /// How many results there ever were.
+    executed: usize,
+    index: Option<HashMap<u64, Place, BuildHasherDefault<NumberHasher>>>,
+}
+
+/// Where a future, or its result, is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In this slot of the active set.
+    Active(usize),
+    /// In this node.
+    Finished(usize),
+}
+
+struct Node<T> {
+    number: u64,
+    /// `None` if the node is vacant.
+    output: Option<T>,
+    previous: usize,
+    next: usize,
+}
+
+#[derive(Clone, Copy)]
+struct List {
+    first: usize,
+    last: usize,
+}
+
+/// No node.
+const NONE: usize = usize::MAX;
+
+const EMPTY: List = List { first: NONE, last: NONE };
+
+impl<T> Keyed<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            nodes: Vec::new(),
+            vacant: NONE,
+            others: EMPTY,
+            focused: EMPTY,
+            focus: 0..0,
+            focus_ended: 0,
+            focused_len: 0,
+            gathered: 0,
+            last_gathered: NONE,
+            len: 0,
+            executed: 0,
+            index: None,
+        }
+    }
+
+    pub(crate) fn executed(&self) -> usize {
+        self.executed
+    }
+
+    /// Keeps the results of these numbers apart from now on. None of them may have ended yet.
+    pub(crate) fn focus(&mut self, numbers: Range<u64>) {
+        self.unfocus();
+        self.focus = numbers;
+    }
+
+    /// Puts the results in focus back among the others, behind them.
+    pub(crate) fn unfocus(&mut self) {
+        self.focus = 0..0;
+        self.focus_ended = 0;
+        self.focused_len = 0;
+        self.gathered = 0;
+        self.last_gathered = NONE;
+        let back = mem::replace(&mut self.focused, EMPTY);
+        if back.first == NONE {
+            return;
+        }
+        if self.others.last == NONE {
+            self.others = back;
+        } else {
+            self.nodes[self.others.last].next = back.first;
+            self.nodes[back.first].previous = self.others.last;
+            self.others.last = back.last;
+        }
+    }
+
+    /// Returns how many of the numbers in focus have ended.
+    pub(crate) fn focus_ended(&self) -> u64 {
+        self.focus_ended
+    }
+
+    /// Returns how many results in focus wait to be taken.
+    pub(crate) fn focused_len(&self) -> usize {
+        self.focused_len
+    }
+
+    /// Takes the first result in focus.
+    pub(crate) fn pop_focused(&mut self) -> Option<(u64, T)> {
+        let node = self.focused.first;
+        (node != NONE).then(|| self.take_node(node)).flatten()
+    }
+
+    /// Makes the index, if there is none yet, from what is active according to `for_each_active`.
+    pub(crate) fn need_index(&mut self, for_each_active: impl FnOnce(&mut dyn FnMut(usize, u64))) {
+        if self.index.is_none() {
+            let mut index = HashMap::default();
+            for_each_active(&mut |slot, number| {
+                index.insert(number, Place::Active(slot));
+            });
+            for (place, node) in self.nodes.iter().enumerate() {
+                if node.output.is_some() {
+                    index.insert(node.number, Place::Finished(place));
+                }
+            }
+            self.index = Some(index);
+        }
+    }
+
+    /// Returns where a future is that has left the queue. The index must have been asked for.
+    pub(crate) fn find(&self, number: u64) -> Option<Place> {
+        self.index.as_ref()?.get(&number).copied()
+    }
+
+    /// Takes a result by its number. The index must have been asked for.
+    pub(crate) fn take(&mut self, number: u64) -> Option<T> {
+        match self.find(number)? {
+            Place::Finished(node) => self.take_node(node).map(|(_, output)| output),
+            Place::Active(_) => None,
+        }
+    }
+
+    /// Forgets all that is active.
+    pub(crate) fn forget_active(&mut self) {
+        if let Some(index) = &mut self.index {
+            index.retain(|_, place| matches!(place, Place::Finished(_)));
+        }
+    }
+
+    fn list(&mut self, number: u64) -> &mut List {
+        if self.focus.contains(&number) { &mut self.focused } else { &mut self.others }
+    }
+
+    /// Unlinks a node, and takes what is in it.
+    fn take_node(&mut self, node: usize) -> Option<(u64, T)> {
+        let Node { number, previous, next, .. } = self.nodes[node];
+        let output = self.nodes[node].output.take()?;
+        let mut ends = *self.list(number);
+        if previous == NONE {
+            ends.first = next;
+        } else {
+            self.nodes[previous].next = next;
+        }
+        if next == NONE {
+            ends.last = previous;
+        } else {
+            self.nodes[next].previous = previous;
+        }
+        *self.list(number) = ends;
+        self.nodes[node].next = self.vacant;
+        self.vacant = node;
+        self.len -= 1;
+        if self.focus.contains(&number) {
+            self.focused_len -= 1;
+            self.gathered = self.gathered.saturating_sub(1);
+            if node == self.last_gathered {
+                self.last_gathered = NONE;
+            }
+        }
+        if let Some(index) = &mut self.index {
+            index.remove(&number);
+        }
+        Some((number, output))
+    }
+}
+
+impl<T> Finished for Keyed<T> {
+    type Output = T;
+
+    fn started(&mut self, number: u64, slot: usize) {
+        if let Some(index) = &mut self.index {
+            index.insert(number, Place::Active(slot));
+        }
+    }
+
+    fn push(&mut self, number: u64, output: T) {
+        let previous = self.list(number).last;
+        let filled = Node { number, output: Some(output), previous, next: NONE };
+        let node = self.vacant;
+        let node = if node == NONE {
+            self.nodes.push(filled);
+            self.nodes.len() - 1
+        } else {
+            self.vacant = self.nodes[node].next;
+            self.nodes[node] = filled;
+            node
+        };
+        if previous == NONE {
+            self.list(number).first = node;
+        } else {
+            self.nodes[previous].next = node;
+        }
+        self.list(number).last = node;
+        if self.focus.contains(&number) {
+            self.focus_ended += 1;
+            self.focused_len += 1;
+        }
+        self.len += 1;
+        self.executed = self.executed.wrapping_add(1);
+        if let Some(index) = &mut self.index {
+            index.insert(number, Place::Finished(node));
+        }
+    }
+
+    fn skip(&mut self, number: u64) {
+        self.focus_ended += u64::from(self.focus.contains(&number));
+        if let Some(index) = &mut self.index {
+            index.remove(&number);
+        }
+    }
+
+    fn pop(&mut self) -> Option<(u64, T)> {
+        self.unfocus();
+        let node = self.others.first;
+        (node != NONE).then(|| self.take_node(node)).flatten()
+    }
+
+    fn gather(&mut self, when: &mut impl FnMut(&T) -> bool) -> bool {
+        loop {
+            let next = match self.last_gathered {
+                NONE => self.focused.first,
+                last => self.nodes[last].next,
+            };
+            if next == NONE {
+                return false;
+            }
+            self.last_gathered = next;
+            self.gathered += 1;
+            if self.nodes[next].output.as_ref().is_some_and(&mut *when) {
+                return true;
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn held(&self) -> usize {
+        self.len - self.gathered
+    }
+
+    fn due(&self) -> usize {
+        self.held()
+    }
+}
+
+/// Hashes numbers that mostly follow one another: one multiplication, folded so that every bit counts.
+#[derive(Default)]
+pub(crate) struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let product = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = product ^ (product >> 32);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(self.0 << 8 | u64::from(byte));
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Finished results, from when a future has ended until its output is handed over: the order in which that happens, and
+//! how much of it counts against the backlog.
+
+mod fail_fast;
+mod keyed;
+mod ordered;
+mod unordered;
+
+pub use self::fail_fast::FailFast;
+pub(crate) use self::keyed::{Keyed, Place};
+pub use self::ordered::Ordered;
+pub use self::unordered::Unordered;
+
+/// Keeps the outputs of futures that have ended, each with its number.
+///
+/// Results may be *gathered*: looked at, as the batch under way, while they stay where they are. What has been gathered
+/// is as good as handed over, and does not count against the backlog.
+pub trait Finished {
+    /// What the futures return.
+    type Output;
+
+    /// Takes note that a future was started, and has not ended at once.
+    fn started(&mut self, _number: u64, _slot: usize) {}
+
+    /// Keeps an output.
+    fn push(&mut self, number: u64, output: Self::Output);
+
+    /// Takes note that a future will never have an output: it panicked, or there never was one with this number.
+    fn skip(&mut self, _number: u64) {}
+
+    /// Takes the next result whose turn has come.
+    fn pop(&mut self) -> Option<(u64, Self::Output)>;
+
+    /// Calls `when` with each result whose turn has come and that was not gathered yet, up to the first for which it
+    /// returns `true`; returns whether there was one.
+    fn gather(&mut self, when: &mut impl FnMut(&Self::Output) -> bool) -> bool;
+
+    /// Returns the number of all results.
+    fn len(&self) -> usize;
+
+    /// Returns the number of results not gathered.
+    fn held(&self) -> usize;
+
+    /// Returns the number of results not gathered whose turn has come.
+    fn due(&self) -> usize;
+
+    /// Returns whether no further result is wanted.
+    fn is_closed(&self) -> bool {
+        false
+    }
+
+    /// Turns the number of results that may come into how many will be handed over.
+    fn size_hint(&self, hint: (usize, Option<usize>)) -> (usize, Option<usize>) {
+        hint
+    }
+}
+
+/// Results of a chain that does not fail fast: [`Ordered`] or [`Unordered`].
+pub trait Order: Finished + Default {
+    /// The same order for other outputs.
+    type Of<U>: Order<Output = U>;
+}
+
+/// What a chain's results become when order no longer matters.
+pub trait IntoUnordered: Finished {
+    /// The same results, unordered.
+    type Unordered: Finished<Output = Self::Output>;
+
+    /// Gives up the order. Keeps all results.
+    fn into_unordered(self) -> Self::Unordered;
+}

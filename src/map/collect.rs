@@ -1,0 +1,164 @@
+//! `.await` on a chain: [`Collect`] and [`TryCollect`].
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+
+use futures_util::stream::Stream;
+use pin_project::pin_project;
+
+use super::{FailFast, Indexed, PoolMap};
+use crate::active::ActiveSet;
+use crate::engine::POLLS;
+use crate::finished::{Finished, Order};
+use crate::source::Source;
+
+/// A stream that can be polled for several items within the polls of one call.
+pub trait Limited: Stream {
+    /// `Stream::poll_next`, within what is left of the caller's polls.
+    fn poll_limited(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<Self::Item>>;
+}
+
+impl<Src, Fut, R, S> Limited for PoolMap<Src, Fut, R, S>
+where
+    Src: Source<Fut>,
+    Fut: Future<Output = R::Output>,
+    R: Finished,
+    S: ActiveSet<Fut>,
+{
+    fn poll_limited(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<R::Output>> {
+        let next = ready!(self.poll_numbered(cx, polls));
+        Poll::Ready(next.map(|(_, output)| output))
+    }
+}
+
+impl<Src, Fut, R, S> Limited for Indexed<PoolMap<Src, Fut, R, S>>
+where
+    Src: Source<Fut>,
+    Fut: Future<Output = R::Output>,
+    R: Finished,
+    S: ActiveSet<Fut>,
+{
+    fn poll_limited(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<Self::Item>> {
+        self.poll_pair(cx, polls)
+    }
+}
+
+/// The future of `.await` on a chain: all results in a `Vec`.
+///
+/// It polls at most 64 futures before it lets other tasks run, even if everything is always ready.
+///
+/// # Cancel safety
+///
+/// Dropping it drops the futures and the results in it.
+#[must_use = "futures do nothing unless polled"]
+#[pin_project]
+pub struct Collect<P, T> {
+    #[pin]
+    stream: P,
+    items: Vec<T>,
+}
+
+/// The future of `.await` on a chain that fails fast: all results in a `Vec`, or the first error to happen.
+///
+/// It polls at most 64 futures before it lets other tasks run, even if everything is always ready.
+///
+/// # Cancel safety
+///
+/// Dropping it drops the futures and the results in it.
+#[must_use = "futures do nothing unless polled"]
+#[pin_project]
+pub struct TryCollect<P, T> {
+    #[pin]
+    stream: P,
+    items: Vec<T>,
+}
+
+impl<P: Limited<Item = T>, T> Future for Collect<P, T> {
+    type Output = Vec<T>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<T>> {
+        let mut this = self.project();
+        let mut polls = POLLS;
+        while let Some(item) = ready!(this.stream.as_mut().poll_limited(cx, &mut polls)) {
+            this.items.push(item);
+        }
+        Poll::Ready(mem::take(this.items))
+    }
+}
+
+impl<P: Limited<Item = Result<T, E>>, T, E> Future for TryCollect<P, T> {
+    type Output = Result<Vec<T>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Vec<T>, E>> {
+        let mut this = self.project();
+        let mut polls = POLLS;
+        while let Some(item) = ready!(this.stream.as_mut().poll_limited(cx, &mut polls)?) {
+            this.items.push(item);
+        }
+        Poll::Ready(Ok(mem::take(this.items)))
+    }
+}
+
+impl<Src, Fut, R, S, T> IntoFuture for PoolMap<Src, Fut, R, S>
+where
+    Src: Source<Fut>,
+    Fut: Future<Output = T>,
+    R: Order<Output = T>,
+    S: ActiveSet<Fut>,
+{
+    type Output = Vec<T>;
+    type IntoFuture = Collect<Self, T>;
+
+    fn into_future(self) -> Collect<Self, T> {
+        Collect { items: Vec::with_capacity(self.size_hint().0), stream: self }
+    }
+}
+
+impl<Src, Fut, R, S, T> IntoFuture for Indexed<PoolMap<Src, Fut, R, S>>
+where
+    Src: Source<Fut>,
+    Fut: Future<Output = T>,
+    R: Order<Output = T>,
+    S: ActiveSet<Fut>,
+{
+    type Output = Vec<(usize, T)>;
+    type IntoFuture = Collect<Self, (usize, T)>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Collect { items: Vec::with_capacity(self.size_hint().0), stream: self }
+    }
+}
+
+impl<Src, Fut, R, S, U, E> IntoFuture for PoolMap<Src, Fut, FailFast<R, Result<U, E>>, S>
+where
+    Src: Source<Fut>,
+    Fut: Future<Output = Result<U, E>>,
+    R: Order<Output = Result<U, E>>,
+    S: ActiveSet<Fut>,
+{
+    type Output = Result<Vec<U>, E>;
+    type IntoFuture = TryCollect<Self, U>;
+
+    fn into_future(self) -> TryCollect<Self, U> {
+        TryCollect { items: Vec::new(), stream: self }
+    }
+}
+
+impl<P: fmt::Debug, T> fmt::Debug for Collect<P, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug("Collect", &self.stream, self.items.len(), f)
+    }
+}
+
+impl<P: fmt::Debug, T> fmt::Debug for TryCollect<P, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug("TryCollect", &self.stream, self.items.len(), f)
+    }
+}
+
+fn debug(name: &str, stream: &dyn fmt::Debug, collected: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.debug_struct(name).field("stream", stream).field("collected", &collected).finish_non_exhaustive()
+}

@@ -1,0 +1,94 @@
+//! [`Indexed`]: results with the positions of their items.
+
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+
+use futures_util::stream::{FusedStream, Stream};
+use pin_project::pin_project;
+
+use super::PoolMap;
+use crate::active::ActiveSet;
+use crate::engine::POLLS;
+use crate::finished::Finished;
+use crate::source::Source;
+
+/// The view that [`PoolMap::indexed`] makes: a stream of `(usize, T)`.
+///
+/// Positions count from 0. An item whose future, or whose turn in the closure, panicked has a position, and no pair.
+#[must_use = "streams do nothing unless polled; `.await` it, or use it as a `Stream`"]
+#[derive(Debug)]
+#[pin_project]
+pub struct Indexed<P> {
+    #[pin]
+    stream: P,
+}
+
+impl<P> Indexed<P> {
+    pub(super) fn new(stream: P) -> Self {
+        Self { stream }
+    }
+}
+
+impl<Src, Fut, R, S> Indexed<PoolMap<Src, Fut, R, S>>
+where
+    Src: Source<Fut>,
+    Fut: Future<Output = R::Output>,
+    R: Finished,
+    S: ActiveSet<Fut>,
+{
+    /// Returns how many futures are active: started, and not finished.
+    pub fn active(&self) -> usize {
+        self.stream.active()
+    }
+
+    /// Returns how many results are in the stream, not yet taken.
+    pub fn finished(&self) -> usize {
+        self.stream.finished()
+    }
+
+    /// Returns how many futures may be active at once.
+    pub fn size(&self) -> usize {
+        self.stream.size()
+    }
+
+    pub(super) fn poll_pair(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        polls: &mut usize,
+    ) -> Poll<Option<(usize, R::Output)>> {
+        let next = ready!(self.project().stream.poll_numbered(cx, polls));
+        // Positions beyond `usize::MAX` wrap around, as they do in `enumerate`.
+        #[allow(clippy::cast_possible_truncation)]
+        Poll::Ready(next.map(|(number, output)| (number as usize, output)))
+    }
+}
+
+impl<Src, Fut, R, S> Stream for Indexed<PoolMap<Src, Fut, R, S>>
+where
+    Src: Source<Fut>,
+    Fut: Future<Output = R::Output>,
+    R: Finished,
+    S: ActiveSet<Fut>,
+{
+    type Item = (usize, R::Output);
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_pair(cx, &mut POLLS.clone())
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.stream.size_hint()
+    }
+}
+
+impl<Src, Fut, R, S> FusedStream for Indexed<PoolMap<Src, Fut, R, S>>
+where
+    Src: Source<Fut>,
+    Fut: Future<Output = R::Output>,
+    R: Finished,
+    S: ActiveSet<Fut>,
+{
+    fn is_terminated(&self) -> bool {
+        self.stream.is_terminated()
+    }
+}

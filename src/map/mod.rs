@@ -1,0 +1,425 @@
+//! The chain form: [`PoolMap`] and its views.
+
+mod collect;
+mod indexed;
+
+use core::fmt;
+use core::marker::PhantomData;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+
+use futures_util::stream::{FusedStream, Stream};
+use pin_project::pin_project;
+
+pub use self::collect::{Collect, TryCollect};
+pub use self::indexed::Indexed;
+use crate::active::{ActiveSet, SlotSet};
+use crate::batches::{Batches, Gather};
+use crate::engine::{Engine, POLLS};
+pub use crate::finished::{FailFast, Ordered, Unordered};
+use crate::finished::{Finished, IntoUnordered, Order};
+#[cfg(feature = "std")]
+use crate::panic::Panic;
+#[cfg(feature = "std")]
+pub use crate::panic::{CatchUnwind, Catching};
+pub use crate::source::Mapped;
+use crate::source::Source;
+
+/// The stream that `pool_map` makes of an [iterator](crate::IterPoolExt::pool_map) or a
+/// [stream](crate::StreamPoolExt::pool_map): maps each item to a future, and keeps no more and no less than `size` of
+/// these futures active.
+///
+/// # What it does when
+///
+/// Nothing runs unless the stream is polled. When it is, it polls the futures that were woken, pulls an item and starts
+/// its future for each slot that is free, and then returns a result. So a slot that has become free is filled before a
+/// result is handed over. One poll of the stream polls at most 64 futures; then it returns what it has, or wakes its
+/// task and returns `Pending`.
+///
+/// Dropping the stream drops the futures in it.
+///
+/// **While you do something else, nothing in the stream goes on.** In `while let Some(x) = s.next().await { slow().await }`
+/// the futures stand still while `slow` runs.
+///
+/// # Order
+///
+/// Results come in the order of the source; after [`unordered`](Self::unordered), as they finish.
+///
+/// # Backlog
+///
+/// A future is started only while the stream holds at most `size` results, the one about to be handed over included.
+/// In an ordered stream, results that wait only for an earlier one to finish do not count: one slow future never idles
+/// the other slots.
+///
+/// **So results pile up, without a bound, behind a future that does not end.** [`backlog`](Self::backlog) sets another
+/// bound, and counts every result.
+///
+/// # Panics
+///
+/// If a future, the closure, or the source panics, the panic passes through. The item it was about is lost; the stream
+/// can be polled on, and goes on with the rest. [`catch_unwind`](Self::catch_unwind) makes items of the panics of
+/// futures.
+///
+/// # Type parameters
+///
+/// `Src` is where the futures come from ([`Mapped`]: a stream and a closure), `Fut` is their type, `R` is the order of
+/// results and their type ([`Ordered<T>`], [`Unordered<T>`], [`FailFast`]), and `S` is the active set. A function that
+/// returns such a stream says `impl Stream<Item = T>`.
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use futures_pool::prelude::*;
+///
+/// # futures::executor::block_on(async {
+/// let mut squares = (1..).pool_map(4, async |x: u32| x * x).unordered().backlog(16);
+/// assert_eq!(squares.next().await, Some(1));
+/// # });
+/// ```
+#[must_use = "streams do nothing unless polled; `.await` it, or use it as a `Stream`"]
+#[pin_project]
+pub struct PoolMap<Src, Fut, R, S = SlotSet<Fut>> {
+    #[pin]
+    source: Src,
+    engine: Engine<S, R>,
+    futures: PhantomData<fn() -> Fut>,
+}
+
+impl<St, F, Fut: Future> PoolMap<Mapped<St, F>, Fut, Ordered<Fut::Output>> {
+    pub(crate) fn new(stream: St, size: usize, f: F) -> Self {
+        Self::from_parts(Mapped::new(stream, f), Engine::new(size, SlotSet::new(), Ordered::default()))
+    }
+}
+
+impl<Src, Fut, R, S> PoolMap<Src, Fut, R, S> {
+    fn from_parts(source: Src, engine: Engine<S, R>) -> Self {
+        Self { source, engine, futures: PhantomData }
+    }
+
+    #[track_caller]
+    fn assert_fresh(&self, option: &str) {
+        assert!(self.engine.is_fresh(), "`{option}` has to be called before the stream is polled");
+    }
+}
+
+/// The options. They come before the views.
+impl<Src, Fut, R, S> PoolMap<Src, Fut, R, S>
+where
+    Fut: Future<Output = R::Output>,
+    R: Finished,
+    S: ActiveSet<Fut>,
+{
+    /// Gives results as they finish, not in the order of the source.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// use tokio::time::{Duration, sleep};
+    ///
+    /// let slow_first = [30, 10, 20].iter().pool_map(3, async |&ms| {
+    ///     sleep(Duration::from_millis(ms)).await;
+    ///     ms
+    /// });
+    /// assert_eq!(slow_first.unordered().await, [10, 20, 30]);
+    /// # }
+    /// ```
+    #[doc(alias = "buffer_unordered")]
+    pub fn unordered(self) -> PoolMap<Src, Fut, R::Unordered, S>
+    where
+        R: IntoUnordered,
+    {
+        let engine = self.engine.convert(|active, finished| (active, finished.into_unordered()));
+        PoolMap::from_parts(self.source, engine)
+    }
+
+    /// Starts a new future only while the stream holds at most `results` results, the one about to be handed over
+    /// included.
+    ///
+    /// Counts every result, in an ordered stream also those that wait for an earlier one: so a bound here lets one slow
+    /// future idle the other slots, where the default would let results pile up behind it. With 0, a slot is refilled
+    /// only once the last result is taken. With `usize::MAX` there is no bound.
+    ///
+    /// At most `results + size` results are ever held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::prelude::*;
+    /// use std::cell::Cell;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let started = Cell::new(0);
+    /// let mut one_by_one = (0..100).pool_map(1, async |x| { started.set(started.get() + 1); x }).backlog(0);
+    /// one_by_one.next().await;
+    /// assert_eq!(started.get(), 1);
+    /// # });
+    /// ```
+    pub fn backlog(mut self, results: usize) -> Self {
+        self.engine.set_backlog::<Fut>(results);
+        self
+    }
+
+    /// Makes items of the panics of futures: a stream of `Result<T, Panic>`.
+    ///
+    /// Only panics of the futures, while they are polled or dropped after their end, are caught. A panic of the closure
+    /// or of the source passes through.
+    ///
+    /// # Panics
+    ///
+    /// If the stream has been polled already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::prelude::*;
+    ///
+    /// # std::panic::set_hook(Box::new(|_| {}));
+    /// # futures::executor::block_on(async {
+    /// let results = [1, 0].iter().pool_map(2, async |x| 10 / x).catch_unwind().await;
+    /// assert_eq!(*results[0].as_ref().unwrap(), 10);
+    /// assert_eq!(results[1].as_ref().unwrap_err().message(), Some("attempt to divide by zero"));
+    /// # });
+    /// ```
+    #[cfg(feature = "std")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
+    #[track_caller]
+    pub fn catch_unwind<T>(self) -> PoolMap<Catching<Src, Fut>, CatchUnwind<Fut>, R::Of<Result<T, Panic>>>
+    where
+        R: Order<Output = T>,
+    {
+        self.assert_fresh("catch_unwind");
+        let engine = self.engine.convert(|_, _| (SlotSet::new(), Default::default()));
+        PoolMap::from_parts(Catching::new(self.source), engine)
+    }
+
+    /// Ends with the first error: the first one to *happen* is the next item, ahead of any order, and the last.
+    ///
+    /// When it happens, all other futures, the source, and the results not yet taken are dropped. `.await` gives a
+    /// `Result<Vec<U>, E>`.
+    ///
+    /// # Panics
+    ///
+    /// If the stream has been polled already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::prelude::*;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let parsed = ["1", "2", "x"].iter().pool_map(2, async |s| s.parse::<i32>()).fail_fast().await;
+    /// assert!(parsed.is_err());
+    /// let parsed = ["1", "2", "3"].iter().pool_map(2, async |s| s.parse::<i32>()).fail_fast().await;
+    /// assert_eq!(parsed, Ok(vec![1, 2, 3]));
+    /// # });
+    /// ```
+    #[doc(alias = "try_buffered")]
+    #[doc(alias = "try_buffer_unordered")]
+    #[track_caller]
+    pub fn fail_fast<U, E>(self) -> PoolMap<Src, Fut, FailFast<R, Result<U, E>>, S>
+    where
+        R: Order<Output = Result<U, E>>,
+    {
+        self.assert_fresh("fail_fast");
+        let engine = self.engine.convert(|active, finished| (active, FailFast::new(finished)));
+        PoolMap::from_parts(self.source, engine)
+    }
+
+    /// Uses another active set than [`SlotSet`].
+    ///
+    /// For comparison, or for a set of one's own.
+    ///
+    /// # Panics
+    ///
+    /// If the stream has been polled already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::{UnorderedSet, prelude::*};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let doubled = [1, 2, 3].iter().pool_map(2, async |x| x * 2).with_set(UnorderedSet::default());
+    /// assert_eq!(doubled.await, [2, 4, 6]);
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn with_set<S2: ActiveSet<Fut>>(self, set: S2) -> PoolMap<Src, Fut, R, S2> {
+        self.assert_fresh("with_set");
+        PoolMap::from_parts(self.source, self.engine.convert(|_, finished| (set, finished)))
+    }
+}
+
+/// The views.
+impl<Src, Fut, R, S> PoolMap<Src, Fut, R, S>
+where
+    Src: Source<Fut>,
+    Fut: Future<Output = R::Output>,
+    R: Finished,
+    S: ActiveSet<Fut>,
+{
+    /// Gives pairs `(usize, T)`: the item's position in the source, beside its result.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::prelude::*;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pairs = ["a", "b"].into_iter().pool_map(2, async |x| x).unordered().indexed().await;
+    /// pairs.sort();
+    /// assert_eq!(pairs, [(0, "a"), (1, "b")]);
+    /// # });
+    /// ```
+    #[doc(alias = "enumerate")]
+    pub fn indexed(self) -> Indexed<Self> {
+        Indexed::new(self)
+    }
+
+    /// Gives results in batches: a stream of non-empty `Vec<T>`.
+    ///
+    /// The batch under way is yielded when a result for which `when` returns `true` joins it, together with all that is
+    /// finished by then, and at the end. See [`yield_when`](crate::yield_when) for the usual rules, and
+    /// [`Batches::timeout`] for a limit in time. The batch under way does not count against the backlog.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::prelude::*;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut batches = (1..=5).pool_map(1, async |x| x).backlog(0).batches(|x| x % 2 == 0);
+    /// assert_eq!(batches.next().await, Some(vec![1, 2]));
+    /// assert_eq!(batches.next().await, Some(vec![3, 4]));
+    /// assert_eq!(batches.next().await, Some(vec![5]));
+    /// assert_eq!(batches.next().await, None);
+    /// # });
+    /// ```
+    #[doc(alias = "chunks")]
+    #[doc(alias = "ready_chunks")]
+    pub fn batches<W: FnMut(&R::Output) -> bool>(self, when: W) -> Batches<Self, W> {
+        Batches::new(self, when)
+    }
+
+    /// Returns how many futures are active: started, and not finished.
+    pub fn active(&self) -> usize {
+        self.engine.active.len()
+    }
+
+    /// Returns how many results are in the stream, not yet taken.
+    pub fn finished(&self) -> usize {
+        self.engine.finished.len()
+    }
+
+    /// Returns how many futures may be active at once.
+    pub fn size(&self) -> usize {
+        self.engine.size::<Fut>()
+    }
+
+    /// Changes how many futures may be active at once. A size of 0 is taken as 1.
+    ///
+    /// Growing wakes the task that last polled the stream; shrinking lets the surplus finish.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::prelude::*;
+    ///
+    /// let mut stream = (0..10).pool_map(4, async |x| x);
+    /// stream.set_size(8);
+    /// assert_eq!(stream.size(), 8);
+    /// ```
+    pub fn set_size(&mut self, size: usize) {
+        self.engine.set_size::<Fut>(size);
+    }
+
+    /// `poll_next`, within what is left of the caller's polls, with the number of the item.
+    pub(crate) fn poll_numbered(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        polls: &mut usize,
+    ) -> Poll<Option<(u64, R::Output)>> {
+        let this = self.project();
+        let backlog = this.engine.backlog;
+        let found = this.engine.poll_until(cx, this.source, polls, backlog, |engine, _| engine.finished.due() > 0);
+        Poll::Ready(if ready!(found) { this.engine.finished.pop() } else { None })
+    }
+}
+
+impl<Src, Fut, R, S> Stream for PoolMap<Src, Fut, R, S>
+where
+    Src: Source<Fut>,
+    Fut: Future<Output = R::Output>,
+    R: Finished,
+    S: ActiveSet<Fut>,
+{
+    type Item = R::Output;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<R::Output>> {
+        let next = ready!(self.poll_numbered(cx, &mut POLLS.clone()));
+        Poll::Ready(next.map(|(_, output)| output))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let inside = self.active() + self.finished();
+        let (lower, upper) = self.source.size_hint();
+        let hint = (lower.saturating_add(inside), upper.and_then(|upper| upper.checked_add(inside)));
+        self.engine.finished.size_hint(hint)
+    }
+}
+
+impl<Src, Fut, R, S> FusedStream for PoolMap<Src, Fut, R, S>
+where
+    Src: Source<Fut>,
+    Fut: Future<Output = R::Output>,
+    R: Finished,
+    S: ActiveSet<Fut>,
+{
+    fn is_terminated(&self) -> bool {
+        self.source.is_done() && self.active() + self.finished() == 0
+    }
+}
+
+impl<Src, Fut, R, S> Gather for PoolMap<Src, Fut, R, S>
+where
+    Src: Source<Fut>,
+    Fut: Future<Output = R::Output>,
+    R: Finished,
+    S: ActiveSet<Fut>,
+{
+    fn poll_gather(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        polls: &mut usize,
+        when: &mut impl FnMut(&R::Output) -> bool,
+    ) -> Poll<bool> {
+        let this = self.project();
+        let backlog = this.engine.backlog;
+        this.engine.poll_until(cx, this.source, polls, backlog, |engine, _| engine.finished.gather(when))
+    }
+
+    fn take_next(self: Pin<&mut Self>) -> Option<R::Output> {
+        self.project().engine.finished.pop().map(|(_, output)| output)
+    }
+
+    fn counts(&self) -> [usize; 3] {
+        [self.active(), self.finished(), self.size()]
+    }
+}
+
+impl<Src, Fut, R, S> fmt::Debug for PoolMap<Src, Fut, R, S>
+where
+    Fut: Future<Output = R::Output>,
+    R: Finished,
+    S: ActiveSet<Fut>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.engine.debug::<Fut>("PoolMap", None, f)
+    }
+}

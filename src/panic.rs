@@ -1,0 +1,166 @@
+//! Panics as items: [`Panic`], and the future and the source that make them.
+
+use core::marker::PhantomData;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use std::any::Any;
+use std::boxed::Box;
+use std::error::Error;
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
+use std::string::String;
+use std::sync::{Mutex, PoisonError};
+
+use pin_project::pin_project;
+
+use crate::source::Source;
+
+/// The panic of a future, caught: what [`PoolMap::catch_unwind`](crate::map::PoolMap::catch_unwind) gives in its place.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::prelude::*;
+///
+/// # std::panic::set_hook(Box::new(|_| {}));
+/// # futures::executor::block_on(async {
+/// let mut results = [7].iter().pool_map(1, async |x| panic!("no {x}")).catch_unwind().await;
+/// let panic: futures_pool::Panic = results.remove(0).map(|(): ()| ()).unwrap_err();
+/// assert_eq!(panic.to_string(), "a future panicked: no 7");
+/// # });
+/// ```
+pub struct Panic {
+    /// What the panic was raised with, if it is text.
+    message: Option<String>,
+    /// Never locked but by its owner: the lock makes a `Panic` `Sync`, which errors are expected to be.
+    payload: Mutex<Box<dyn Any + Send>>,
+}
+
+impl Panic {
+    fn new(payload: Box<dyn Any + Send>) -> Self {
+        let message = payload
+            .downcast_ref::<&str>()
+            .map(|&message| message.into())
+            .or_else(|| payload.downcast_ref::<String>().cloned());
+        Self { message, payload: Mutex::new(payload) }
+    }
+
+    /// Returns what the panic was raised with, if it is text, as it is with `panic!`.
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// Returns what the panic was raised with.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::prelude::*;
+    ///
+    /// # std::panic::set_hook(Box::new(|_| {}));
+    /// # futures::executor::block_on(async {
+    /// let raise = async |x: i32| std::panic::panic_any(x);
+    /// let mut results = [7].into_iter().pool_map(1, raise).catch_unwind().await;
+    /// let payload = results.remove(0).map(|(): ()| ()).unwrap_err().into_payload();
+    /// assert_eq!(payload.downcast_ref(), Some(&7));
+    /// # });
+    /// ```
+    pub fn into_payload(self) -> Box<dyn Any + Send> {
+        self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes on with the panic, as if it had not been caught.
+    ///
+    /// # Panics
+    ///
+    /// Always.
+    pub fn resume(self) -> ! {
+        panic::resume_unwind(self.into_payload())
+    }
+}
+
+impl fmt::Display for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a future panicked")?;
+        match self.message() {
+            Some(message) => write!(f, ": {message}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Panic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Panic").field("message", &self.message).finish_non_exhaustive()
+    }
+}
+
+impl Error for Panic {}
+
+/// A future whose panic is its output.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+#[pin_project]
+pub struct CatchUnwind<Fut> {
+    /// `None` after its end.
+    #[pin]
+    future: Option<Fut>,
+}
+
+impl<Fut: Future> Future for CatchUnwind<Fut> {
+    type Output = Result<Fut::Output, Panic>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut slot = self.project().future;
+        // Nothing of the future is seen again after its panic but what it shares with others, which is its affair.
+        let caught = panic::catch_unwind(AssertUnwindSafe(|| {
+            let future = slot.as_mut().as_pin_mut().expect("`CatchUnwind` polled after its end");
+            let output = ready!(future.poll(cx));
+            slot.set(None);
+            Poll::Ready(output)
+        }));
+        match caught {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => {
+                let panic = Panic::new(payload);
+                // A second panic, out of the destructor of what has panicked before, has nothing to add.
+                drop(panic::catch_unwind(AssertUnwindSafe(|| slot.set(None))));
+                Poll::Ready(Err(panic))
+            }
+        }
+    }
+}
+
+/// The source of a chain that catches panics.
+#[derive(Debug)]
+#[pin_project]
+pub struct Catching<Src, Fut> {
+    #[pin]
+    source: Src,
+    futures: PhantomData<fn() -> Fut>,
+}
+
+impl<Src, Fut> Catching<Src, Fut> {
+    pub(crate) fn new(source: Src) -> Self {
+        Self { source, futures: PhantomData }
+    }
+}
+
+impl<Src: Source<Fut>, Fut> Source<CatchUnwind<Fut>> for Catching<Src, Fut> {
+    fn poll_take(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(u64, CatchUnwind<Fut>)>> {
+        let next = ready!(self.project().source.poll_take(cx));
+        Poll::Ready(next.map(|(number, future)| (number, CatchUnwind { future: Some(future) })))
+    }
+
+    fn is_done(&self) -> bool {
+        self.source.is_done()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.source.size_hint()
+    }
+
+    fn close(self: Pin<&mut Self>) {
+        self.project().source.close();
+    }
+}

@@ -1,0 +1,193 @@
+//! [`IterMap`]: the results of one `itermap`, as they finish.
+
+use core::fmt;
+use core::ops::Range;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+
+use futures_util::stream::{FusedStream, Stream};
+
+use super::Pool;
+use crate::active::{ActiveSet, SlotSet};
+use crate::batches::{Batches, Gather};
+use crate::engine::{Backlog, Engine, POLLS};
+use crate::finished::{Finished, Keyed};
+use crate::key::Key;
+
+/// The stream that [`Pool::itermap`] makes: the results of its futures, as they finish.
+///
+/// What it leaves when it is dropped stays in the pool.
+#[must_use = "streams do nothing unless polled"]
+pub struct IterMap<'a, F: Future, S = SlotSet<F>> {
+    pool: &'a mut Pool<F, S>,
+    /// How many futures it began with.
+    count: u64,
+}
+
+/// The stream that [`IterMap::keyed`] makes: results with their keys.
+///
+/// What it leaves when it is dropped stays in the pool.
+#[must_use = "streams do nothing unless polled"]
+#[derive(Debug)]
+pub struct KeyedIterMap<'a, F: Future, S: ActiveSet<F> = SlotSet<F>>(IterMap<'a, F, S>);
+
+impl<'a, F: Future, S: ActiveSet<F>> IterMap<'a, F, S> {
+    pub(super) fn new(pool: &'a mut Pool<F, S>, numbers: Range<u64>) -> Self {
+        let count = numbers.end - numbers.start;
+        pool.engine.finished.focus(numbers);
+        Self { pool, count }
+    }
+
+    /// Gives pairs `(Key, T)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::Pool;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = Pool::new(1);
+    /// let results: Vec<_> = pool.itermap(["a", "b"], async |x| x).keyed().collect().await;
+    /// assert!(results[0].0 < results[1].0);
+    /// # });
+    /// ```
+    pub fn keyed(self) -> KeyedIterMap<'a, F, S> {
+        KeyedIterMap(self)
+    }
+
+    /// Gives results in batches: a stream of non-empty `Vec<T>`.
+    ///
+    /// The batch under way is yielded when a result for which `when` returns `true` joins it, together with all that is
+    /// finished by then, and at the end. See [`yield_when`](crate::yield_when) for the usual rules, and
+    /// [`Batches::timeout`] for a limit in time. If the stream is dropped, the batch under way stays in the pool.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::{Pool, yield_when};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = Pool::new(2);
+    /// let batches = pool.itermap(1..=4, async |x| x).batches(yield_when::all_completed);
+    /// assert_eq!(batches.collect::<Vec<_>>().await, [[1, 2, 3, 4]]);
+    /// # });
+    /// ```
+    pub fn batches<W: FnMut(&F::Output) -> bool>(self, when: W) -> Batches<Self, W> {
+        Batches::new(self, when)
+    }
+
+    /// Returns how many futures of the pool are active.
+    pub fn active(&self) -> usize {
+        self.pool.active()
+    }
+
+    /// Returns how many results are in the pool, not yet taken.
+    pub fn finished(&self) -> usize {
+        self.pool.finished()
+    }
+
+    /// Returns how many futures may be active at once.
+    pub fn size(&self) -> usize {
+        self.pool.size()
+    }
+
+    /// Polls until `wish` is granted, or all futures of this stream have ended.
+    fn poll_until(
+        &mut self,
+        cx: &mut Context<'_>,
+        polls: &mut usize,
+        mut wish: impl FnMut(&mut Keyed<F::Output>) -> bool,
+    ) -> Poll<bool> {
+        let count = self.count;
+        let mut granted = false;
+        let mut waiting = &mut self.pool.waiting;
+        let wish = |engine: &mut Engine<S, Keyed<F::Output>>, _: &_| {
+            granted = wish(&mut engine.finished);
+            granted || engine.finished.focus_ended() == count
+        };
+        ready!(self.pool.engine.poll_until(cx, Pin::new(&mut waiting), polls, Backlog::UNBOUNDED, wish));
+        Poll::Ready(granted)
+    }
+
+    fn poll_pair(&mut self, cx: &mut Context<'_>) -> Poll<Option<(u64, F::Output)>> {
+        ready!(self.poll_until(cx, &mut POLLS.clone(), |finished| finished.focused_len() > 0));
+        Poll::Ready(self.pop())
+    }
+
+    fn pop(&mut self) -> Option<(u64, F::Output)> {
+        self.pool.engine.finished.pop_focused()
+    }
+
+    /// Returns how many results are left.
+    fn left(&self) -> usize {
+        let finished = &self.pool.engine.finished;
+        let running = self.count - finished.focus_ended();
+        usize::try_from(running).unwrap_or(usize::MAX) + finished.focused_len()
+    }
+}
+
+impl<F: Future, S: ActiveSet<F>> Stream for IterMap<'_, F, S> {
+    type Item = F::Output;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        let next = ready!(self.get_mut().poll_pair(cx));
+        Poll::Ready(next.map(|(_, output)| output))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.left();
+        (left, Some(left))
+    }
+}
+
+impl<F: Future, S: ActiveSet<F>> Stream for KeyedIterMap<'_, F, S> {
+    type Item = (Key, F::Output);
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = ready!(self.get_mut().0.poll_pair(cx));
+        Poll::Ready(next.map(|(number, output)| (Key(number), output)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl<F: Future, S: ActiveSet<F>> FusedStream for IterMap<'_, F, S> {
+    fn is_terminated(&self) -> bool {
+        self.left() == 0
+    }
+}
+
+impl<F: Future, S: ActiveSet<F>> FusedStream for KeyedIterMap<'_, F, S> {
+    fn is_terminated(&self) -> bool {
+        self.0.is_terminated()
+    }
+}
+
+impl<F: Future, S: ActiveSet<F>> Gather for IterMap<'_, F, S> {
+    fn poll_gather(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        polls: &mut usize,
+        when: &mut impl FnMut(&F::Output) -> bool,
+    ) -> Poll<bool> {
+        self.get_mut().poll_until(cx, polls, |finished| finished.gather(when))
+    }
+
+    fn take_next(self: Pin<&mut Self>) -> Option<F::Output> {
+        self.get_mut().pop().map(|(_, output)| output)
+    }
+
+    fn counts(&self) -> [usize; 3] {
+        [self.active(), self.finished(), self.size()]
+    }
+}
+
+impl<F: Future, S: ActiveSet<F>> fmt::Debug for IterMap<'_, F, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IterMap").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}

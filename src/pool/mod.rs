@@ -1,0 +1,630 @@
+//! The keyed form: [`Pool`], into which futures are pushed, and whose results are taken as they finish or by key.
+
+mod itermap;
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+
+use futures_util::stream::{FusedStream, Stream};
+
+pub use self::itermap::{IterMap, KeyedIterMap};
+use crate::active::{ActiveSet, SlotSet};
+use crate::engine::{Backlog, Engine, POLLS};
+use crate::finished::{Finished, Keyed, Place};
+use crate::key::{Key, Keys};
+use crate::source::{Queue, QueueThen};
+
+/// A pool of futures of one type, with results by key: no more and no less than `size` of them are active at once.
+///
+/// Futures are pushed into its queue ([`spawn_n`](Self::spawn_n), [`map_n`](Self::map_n)) or started as soon as there is
+/// room ([`spawn`](Self::spawn), [`exec`](Self::exec)). Results are taken as they finish, the pool being a [`Stream`] of
+/// `(Key, T)`, or by key ([`wait`](Self::wait), [`take_result`](Self::take_result)).
+///
+/// **Nothing runs unless the pool is polled**: by its stream, or by an `async` method while that is awaited. There are
+/// no tasks, and no handles that would drive the pool; a pool that is left alone stands still.
+///
+/// Dropping the pool drops the futures in it.
+///
+/// # Backlog
+///
+/// As a stream, the pool starts a future only while it holds at most [`backlog`](Self::backlog) results. The `async`
+/// methods start futures whatever the backlog is, since nobody else could take results meanwhile.
+///
+/// # Panics
+///
+/// If a future panics, the panic passes through whichever call was polling; its place is free, its key finds nothing,
+/// and the pool can be used on.
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use futures_pool::Pool;
+///
+/// # futures::executor::block_on(async {
+/// let mut pool = Pool::new(2);
+/// let keys: Vec<_> = pool.map_n(1..=3, async |x| x * x).collect();
+/// assert_eq!(pool.waiting(), 3);
+/// assert_eq!(pool.wait(keys[1]).await, Some(4));
+/// let rest: Vec<_> = pool.map(|(_, square)| square).collect().await;
+/// assert_eq!(rest, [1, 9]);
+/// # });
+/// ```
+#[doc(alias = "AioPool")]
+#[doc(alias = "JoinSet")]
+#[must_use = "a pool does nothing unless polled"]
+pub struct Pool<F: Future, S = SlotSet<F>> {
+    waiting: Queue<F>,
+    engine: Engine<S, Keyed<F::Output>>,
+}
+
+// Futures are pinned inside the active set, never in the pool itself.
+impl<F: Future, S> Unpin for Pool<F, S> {}
+
+impl<F: Future> Pool<F> {
+    /// Creates a pool in which `size` futures may be active at once. A size of 0 is taken as 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    /// use std::future::Ready;
+    ///
+    /// let pool = Pool::<Ready<()>>::new(16);
+    /// assert_eq!(pool.size(), 16);
+    /// ```
+    pub fn new(size: usize) -> Self {
+        Self::with_set(size, SlotSet::new())
+    }
+}
+
+impl<F: Future, S: ActiveSet<F> + Default> Default for Pool<F, S> {
+    /// Creates a pool of size 4.
+    fn default() -> Self {
+        Self::with_set(4, S::default())
+    }
+}
+
+impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
+    /// Creates a pool on an active set of one's choice. A size of 0 is taken as 1, one above the set's capacity as that.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::{Pool, UnorderedSet};
+    /// use std::future::Ready;
+    ///
+    /// let pool = Pool::<Ready<()>, _>::with_set(16, UnorderedSet::default());
+    /// assert_eq!(pool.size(), 16);
+    /// ```
+    pub fn with_set(size: usize, set: S) -> Self {
+        Self { waiting: Queue::new(), engine: Engine::new(size, set, Keyed::new()) }
+    }
+
+    /// Pushes a future into the queue. Never waits, and never polls.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = Pool::new(1);
+    /// let key = pool.spawn_n(async { 7 });
+    /// pool.join().await;
+    /// assert_eq!(pool.take_result(key), Some(7));
+    /// # });
+    /// ```
+    #[doc(alias = "push")]
+    pub fn spawn_n(&mut self, future: F) -> Key {
+        self.engine.active.wake();
+        self.waiting.push(future)
+    }
+
+    /// Pushes `f(item)` into the queue for each item. Never waits, and never polls.
+    ///
+    /// # Panics
+    ///
+    /// If the iterator or the closure does; the futures made before stay in the queue.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = Pool::new(4);
+    /// let keys = pool.map_n(["a", "bc"], async |word: &str| word.len());
+    /// pool.join().await;
+    /// let lengths: Vec<_> = keys.map(|key| pool.take_result(key)).collect();
+    /// assert_eq!(lengths, [Some(1), Some(2)]);
+    /// # });
+    /// ```
+    pub fn map_n<I: IntoIterator>(&mut self, items: I, f: impl FnMut(I::Item) -> F) -> Keys {
+        self.engine.active.wake();
+        let first = self.waiting.extend(items.into_iter().map(f));
+        Keys(first..self.waiting.next_number())
+    }
+
+    /// Drives the pool until there is a free slot, then starts the future in it.
+    ///
+    /// What is in the queue comes first. On a [paused](Self::pause) pool it never ends.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, it drops the future, which has not been started, and nothing else.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = Pool::new(2);
+    /// for x in 1..=10 {
+    ///     pool.spawn(async move { x }).await; // never holds more than two unfinished futures
+    /// }
+    /// pool.join().await;
+    /// assert_eq!(pool.finished(), 10);
+    /// # });
+    /// ```
+    pub async fn spawn(&mut self, future: F) -> Key {
+        let mut future = Some(future);
+        poll_fn(|cx| self.poll_spawn(cx, &mut future)).await
+    }
+
+    fn poll_spawn(&mut self, cx: &mut Context<'_>, future: &mut Option<F>) -> Poll<Key> {
+        // One poll is kept for the future itself.
+        let mut polls = POLLS - 1;
+        let mut waiting = &mut self.waiting;
+        let room =
+            self.engine.poll_until(cx, Pin::new(&mut waiting), &mut polls, Backlog::UNBOUNDED, |engine, queue| {
+                !engine.is_paused() && queue.len() + engine.active.len() < engine.size::<F>()
+            });
+        let has_room = ready!(room) || !self.engine.is_paused();
+        let Some(future) = has_room.then(|| future.take()).flatten() else { return Poll::Pending };
+        let key = self.waiting.claim();
+        self.engine.start(cx, key.0, future);
+        Poll::Ready(key)
+    }
+
+    /// Pushes a future into the queue if there is room for it: if `len() < size()`. Never waits, and never polls.
+    ///
+    /// # Errors
+    ///
+    /// Gives the future back if there is no room.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    /// use std::future::ready;
+    ///
+    /// let mut pool = Pool::new(1);
+    /// assert!(pool.try_spawn(ready(1)).is_ok());
+    /// let refused = pool.try_spawn(ready(2)).unwrap_err();
+    /// assert_eq!(refused.into_inner(), 2);
+    /// ```
+    pub fn try_spawn(&mut self, future: F) -> Result<Key, F> {
+        if self.is_full() { Err(future) } else { Ok(self.spawn_n(future)) }
+    }
+
+    /// Starts the future as [`spawn`](Self::spawn) does, drives the pool until it has finished, and returns its output.
+    ///
+    /// The other futures go on meanwhile, and keep their results. On a [paused](Self::pause) pool it never ends.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before the future has started, it drops that future and nothing else. Dropped later, the future stays in
+    /// the pool, and its result will come out of the pool's stream.
+    ///
+    /// # Panics
+    ///
+    /// If the future does, or another future of the pool meanwhile.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = Pool::new(1);
+    /// assert_eq!(pool.exec(async { 1 + 1 }).await, 2);
+    /// # });
+    /// ```
+    pub async fn exec(&mut self, future: F) -> F::Output {
+        let key = self.spawn(future).await;
+        self.wait(key).await.expect("a future that was started has a result, unless its panic has passed through here")
+    }
+
+    /// Drives the pool until the future with this key has finished, and returns its output: `None` at once if the pool
+    /// does not hold it.
+    ///
+    /// The other futures go on meanwhile, and keep their results. For a future in the queue of a [paused](Self::pause)
+    /// pool it never ends.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, it has done nothing but drive the pool; the result stays to be taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = Pool::new(1);
+    /// let [first, second] = ["a", "b"].map(|x| pool.spawn_n(async move { x }));
+    /// assert_eq!(pool.wait(second).await, Some("b"));
+    /// assert_eq!(pool.wait(second).await, None);
+    /// assert_eq!(pool.take_result(first), Some("a"));
+    /// # });
+    /// ```
+    pub async fn wait(&mut self, key: Key) -> Option<F::Output> {
+        poll_fn(|cx| self.poll_wait(cx, key)).await
+    }
+
+    fn poll_wait(&mut self, cx: &mut Context<'_>, key: Key) -> Poll<Option<F::Output>> {
+        let place = self.find(key);
+        if matches!(place, Some(Place::Active(_))) || self.waiting.contains(key) {
+            let has_ended = |keyed: &Keyed<_>| !matches!(keyed.find(key.0), None | Some(Place::Active(_)));
+            ready!(self.poll_until(cx, |engine| has_ended(&engine.finished)));
+        }
+        Poll::Ready(self.engine.finished.take(key.0))
+    }
+
+    /// Takes the result of the future with this key, if it has finished. Never waits, and never polls.
+    ///
+    /// In constant time, however many results are held.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = Pool::new(1);
+    /// let key = pool.spawn_n(async { 7 });
+    /// assert_eq!(pool.take_result(key), None);
+    /// pool.join().await;
+    /// assert_eq!(pool.take_result(key), Some(7));
+    /// assert_eq!(pool.take_result(key), None);
+    /// # });
+    /// ```
+    pub fn take_result(&mut self, key: Key) -> Option<F::Output> {
+        self.find(key);
+        self.engine.finished.take(key.0)
+    }
+
+    /// Drives the pool until nothing is waiting or active. The results stay to be taken.
+    ///
+    /// On a [paused](Self::pause) pool with a future in the queue it never ends.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, it has done nothing but drive the pool.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = Pool::new(2);
+    /// let _ = pool.map_n(0..10, async |x| x);
+    /// pool.join().await;
+    /// assert_eq!((pool.len(), pool.finished()), (0, 10));
+    /// # });
+    /// ```
+    pub async fn join(&mut self) {
+        poll_fn(|cx| self.poll_until(cx, |_| false)).await;
+    }
+
+    /// Drives the pool, whatever the backlog, until `wish` is granted or nothing is left.
+    fn poll_until(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut wish: impl FnMut(&mut Engine<S, Keyed<F::Output>>) -> bool,
+    ) -> Poll<bool> {
+        let mut waiting = &mut self.waiting;
+        let wish = |engine: &mut _, _: &_| wish(engine);
+        self.engine.poll_until(cx, Pin::new(&mut waiting), &mut POLLS.clone(), Backlog::UNBOUNDED, wish)
+    }
+
+    /// Maps the items through an async function, and returns the results in the order of the items.
+    ///
+    /// An item is taken only as a slot frees, after what is in the queue, so a million items queue nothing. The other
+    /// futures of the pool go on meanwhile, and keep their results. On a [paused](Self::pause) pool it never ends.
+    ///
+    /// It is the original's `map`, a name that belongs to `StreamExt` on a type that is a stream.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped half-way, it drops the items not taken; the futures already started, and the results there are, stay in
+    /// the pool.
+    ///
+    /// # Panics
+    ///
+    /// If the closure, the iterator, or one of the futures does; what was started stays in the pool.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = Pool::new(4);
+    /// assert_eq!(pool.map_all(1..=3, async |x| x * x).await, [1, 4, 9]);
+    /// # });
+    /// ```
+    #[doc(alias = "map")]
+    pub async fn map_all<I: IntoIterator>(&mut self, items: I, mut f: impl FnMut(I::Item) -> F) -> Vec<F::Output> {
+        let first = self.waiting.next_number();
+        self.engine.finished.focus(first..u64::MAX);
+        let mut items = Some(items.into_iter());
+        let mut taken = 0;
+        poll_fn(|cx| {
+            let mut source = QueueThen { queue: &mut self.waiting, items: &mut items, make: &mut f, taken: &mut taken };
+            self.engine.poll_until(
+                cx,
+                Pin::new(&mut source),
+                &mut POLLS.clone(),
+                Backlog::UNBOUNDED,
+                |engine, source| source.items.is_none() && engine.finished.focus_ended() == *source.taken,
+            )
+        })
+        .await;
+        let mut results: Vec<_> = core::iter::from_fn(|| self.engine.finished.pop_focused()).collect();
+        self.engine.finished.unfocus();
+        results.sort_unstable_by_key(|(number, _)| *number);
+        results.into_iter().map(|(_, output)| output).collect()
+    }
+
+    /// Pushes `f(item)` into the queue for each item, and returns a stream of their results as they finish.
+    ///
+    /// The other futures of the pool go on while the stream is polled, and keep their results. What the stream leaves
+    /// when it is dropped stays in the pool: futures and results, those of a batch under way included.
+    ///
+    /// [`keyed`](IterMap::keyed) and [`batches`](IterMap::batches) are the other modes.
+    ///
+    /// # Panics
+    ///
+    /// If the iterator or the closure does; the futures made before stay in the queue.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::Pool;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = Pool::new(1);
+    /// let squares: Vec<_> = pool.itermap(1..=3, async |x| x * x).collect().await;
+    /// assert_eq!(squares, [1, 4, 9]);
+    /// # });
+    /// ```
+    pub fn itermap<I: IntoIterator>(&mut self, items: I, f: impl FnMut(I::Item) -> F) -> IterMap<'_, F, S> {
+        let Keys(numbers) = self.map_n(items, f);
+        IterMap::new(self, numbers)
+    }
+
+    /// Drops the future with this key, if it is waiting or active, and frees its place at once; returns whether it was.
+    ///
+    /// `false` for one that has finished, was taken, or is unknown; a result stays to be taken.
+    ///
+    /// # Panics
+    ///
+    /// If the future's destructor does; it is cancelled all the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    /// use std::future::pending;
+    ///
+    /// let mut pool = Pool::new(1);
+    /// let key = pool.spawn_n(pending::<()>());
+    /// assert!(pool.cancel(key));
+    /// assert!(!pool.cancel(key));
+    /// assert!(pool.is_empty());
+    /// ```
+    #[doc(alias = "abort")]
+    pub fn cancel(&mut self, key: Key) -> bool {
+        if let Some(future) = self.waiting.remove(key) {
+            drop(future);
+            return true;
+        }
+        let Some(Place::Active(slot)) = self.find(key) else { return false };
+        self.engine.finished.skip(key.0);
+        self.engine.active.wake();
+        self.engine.active.remove(slot);
+        true
+    }
+
+    /// Drops all futures that are waiting or active, and returns how many these were. The results stay to be taken.
+    ///
+    /// # Panics
+    ///
+    /// If the destructor of a future does; all are cancelled all the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    /// use std::future::pending;
+    ///
+    /// let mut pool = Pool::new(1);
+    /// let _ = pool.map_n(0..3, |_| pending::<()>());
+    /// assert_eq!(pool.cancel_all(), 3);
+    /// ```
+    #[doc(alias = "abort_all")]
+    #[doc(alias = "clear")]
+    pub fn cancel_all(&mut self) -> usize {
+        let len = self.len();
+        self.engine.finished.forget_active();
+        self.engine.active.wake();
+        // Dropped on the way out, also if dropping what is active panics.
+        let _waiting = self.waiting.take_all();
+        self.engine.active.clear();
+        len
+    }
+
+    /// Returns where a future is that has left the queue.
+    fn find(&mut self, key: Key) -> Option<Place> {
+        let Engine { active, finished, .. } = &mut self.engine;
+        finished.need_index(|visit| active.for_each(visit));
+        finished.find(key.0)
+    }
+
+    /// Returns how many futures are waiting or active.
+    #[doc(alias = "n_active")]
+    pub fn len(&self) -> usize {
+        self.waiting() + self.active()
+    }
+
+    /// Returns whether no future is waiting or active. There may be results.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns whether as many futures are waiting or active as may be active at once, or more.
+    pub fn is_full(&self) -> bool {
+        self.len() >= self.size()
+    }
+
+    /// Returns how many futures are waiting: in the queue, not started.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Returns how many futures are active: started, not finished, not cancelled.
+    pub fn active(&self) -> usize {
+        self.engine.active.len()
+    }
+
+    /// Returns how many results are in the pool, not yet taken.
+    pub fn finished(&self) -> usize {
+        self.engine.finished.len()
+    }
+
+    /// Returns how many futures have run to their end since the pool was made, without those that were cancelled or
+    /// have panicked. Beyond `usize::MAX` it wraps around.
+    pub fn executed(&self) -> usize {
+        self.engine.finished.executed()
+    }
+
+    /// Returns how many futures may be active at once.
+    pub fn size(&self) -> usize {
+        self.engine.size::<F>()
+    }
+
+    /// Changes how many futures may be active at once. A size of 0 is taken as 1.
+    ///
+    /// Growing wakes the task that last polled the pool; shrinking lets the surplus finish.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    /// use std::future::Ready;
+    ///
+    /// let mut pool = Pool::<Ready<()>>::new(4);
+    /// pool.set_size(0);
+    /// assert_eq!(pool.size(), 1);
+    /// ```
+    pub fn set_size(&mut self, size: usize) {
+        self.engine.set_size::<F>(size);
+    }
+
+    /// Returns how many results may be in the pool while its stream starts a future: the size, unless it was set.
+    pub fn backlog(&self) -> usize {
+        match self.engine.backlog {
+            Backlog::Size => self.size(),
+            Backlog::AtMost(results) => results,
+        }
+    }
+
+    /// Changes how many results may be in the pool while its stream starts a future, the one about to be handed over
+    /// included.
+    ///
+    /// With 0, a slot is refilled only once the last result is taken. With `usize::MAX` there is no bound.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    /// use std::future::Ready;
+    ///
+    /// let mut pool = Pool::<Ready<()>>::new(4);
+    /// assert_eq!(pool.backlog(), 4);
+    /// pool.set_backlog(0);
+    /// assert_eq!(pool.backlog(), 0);
+    /// ```
+    pub fn set_backlog(&mut self, results: usize) {
+        self.engine.set_backlog::<F>(results);
+    }
+
+    /// Starts nothing new from now on; what is active goes on when polled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{FutureExt, StreamExt};
+    /// use futures_pool::Pool;
+    ///
+    /// let mut pool = Pool::new(4);
+    /// pool.spawn_n(async { 7 });
+    /// pool.pause();
+    /// assert!(pool.next().now_or_never().is_none());
+    /// pool.resume();
+    /// assert!(pool.next().now_or_never().is_some());
+    /// ```
+    pub fn pause(&mut self) {
+        self.engine.set_paused::<F>(true);
+    }
+
+    /// Starts futures again. Wakes the task that last polled the pool.
+    pub fn resume(&mut self) {
+        self.engine.set_paused::<F>(false);
+    }
+
+    /// Returns whether the pool is paused.
+    pub fn is_paused(&self) -> bool {
+        self.engine.is_paused()
+    }
+}
+
+/// The results as they finish: `None` when nothing is waiting, active or finished, and `Some` again after a new push.
+impl<F: Future, S: ActiveSet<F>> Stream for Pool<F, S> {
+    type Item = (Key, F::Output);
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        this.engine.finished.unfocus();
+        let backlog = this.engine.backlog;
+        let mut waiting = &mut this.waiting;
+        let has_next = |engine: &mut Engine<S, Keyed<F::Output>>, _: &_| engine.finished.len() > 0;
+        ready!(this.engine.poll_until(cx, Pin::new(&mut waiting), &mut POLLS.clone(), backlog, has_next));
+        Poll::Ready(this.engine.finished.pop().map(|(number, output)| (Key(number), output)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.len() + self.finished();
+        (left, Some(left))
+    }
+}
+
+impl<F: Future, S: ActiveSet<F>> FusedStream for Pool<F, S> {
+    fn is_terminated(&self) -> bool {
+        self.is_empty() && self.finished() == 0
+    }
+}
+
+impl<F: Future, S: ActiveSet<F>> fmt::Debug for Pool<F, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.engine.debug::<F>("Pool", Some(self.waiting.len()), f)
+    }
+}

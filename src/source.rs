@@ -1,0 +1,229 @@
+//! Where waiting futures come from: a queue, or a stream and a closure.
+
+use alloc::collections::VecDeque;
+use core::fmt;
+use core::mem;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+
+use futures_util::stream::Stream;
+use pin_project::pin_project;
+
+use crate::key::Key;
+
+/// Gives out the futures that wait, each with its number.
+///
+/// Numbers rise by one from each item of the source to the next. A number that is left out belongs to an item that came
+/// to nothing, because it was cancelled or because the user's closure panicked over it.
+pub trait Source<Fut> {
+    /// Takes the next future. `None` says that there is none now; a queue may have one again later.
+    fn poll_take(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(u64, Fut)>>;
+
+    /// Returns whether `poll_take` would return `None`.
+    fn is_done(&self) -> bool;
+
+    /// Returns bounds on the number of futures to come.
+    fn size_hint(&self) -> (usize, Option<usize>);
+
+    /// Drops all that waits.
+    fn close(self: Pin<&mut Self>);
+}
+
+/// The futures pushed into a pool and not started, in their order.
+pub(crate) struct Queue<F> {
+    /// A cancelled future leaves a hole, which goes when it comes to the front.
+    futures: VecDeque<Option<F>>,
+    /// The number that the next future pushed will get; the queue holds the numbers just below it.
+    next: u64,
+    /// How many of `futures` are not holes.
+    len: usize,
+}
+
+impl<F> Queue<F> {
+    pub(crate) fn new() -> Self {
+        Self { futures: VecDeque::new(), next: 0, len: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn push(&mut self, future: F) -> Key {
+        self.futures.push_back(Some(future));
+        self.len += 1;
+        self.claim()
+    }
+
+    /// Pushes a future for each item, and returns the number of the first.
+    ///
+    /// If the iterator or the closure panics, what was pushed before stays.
+    pub(crate) fn extend(&mut self, items: impl Iterator<Item = F>) -> u64 {
+        let first = self.next;
+        self.futures.reserve(items.size_hint().0);
+        for future in items {
+            self.push(future);
+        }
+        first
+    }
+
+    /// Takes a number for a future that does not go through the queue, which must be empty.
+    pub(crate) fn claim(&mut self) -> Key {
+        let key = Key(self.next);
+        self.next += 1;
+        key
+    }
+
+    /// The number that the next future will get.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    fn place(&self, key: Key) -> Option<usize> {
+        let from_back = usize::try_from(self.next.checked_sub(key.0)?).ok()?;
+        self.futures.len().checked_sub(from_back)
+    }
+
+    pub(crate) fn contains(&self, key: Key) -> bool {
+        self.place(key).and_then(|place| self.futures.get(place)).is_some_and(Option::is_some)
+    }
+
+    /// Takes one future out of the queue.
+    pub(crate) fn remove(&mut self, key: Key) -> Option<F> {
+        let place = self.place(key)?;
+        let future = self.futures.get_mut(place)?.take()?;
+        self.len -= 1;
+        self.drop_holes();
+        Some(future)
+    }
+
+    /// Takes everything out, and returns it to be dropped.
+    pub(crate) fn take_all(&mut self) -> impl Sized + use<F> {
+        self.len = 0;
+        mem::take(&mut self.futures)
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<(u64, F)> {
+        let number = self.next - self.futures.len() as u64;
+        let future = self.futures.pop_front()??;
+        self.len -= 1;
+        self.drop_holes();
+        Some((number, future))
+    }
+
+    /// Keeps holes away from the front, so that the front is a future unless the queue is empty.
+    fn drop_holes(&mut self) {
+        while let Some(None) = self.futures.front() {
+            self.futures.pop_front();
+        }
+    }
+}
+
+impl<F> Source<F> for &mut Queue<F> {
+    fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<(u64, F)>> {
+        Poll::Ready(self.get_mut().pop())
+    }
+
+    fn is_done(&self) -> bool {
+        self.len == 0
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.len, Some(self.len))
+    }
+
+    fn close(mut self: Pin<&mut Self>) {
+        drop(self.take_all());
+    }
+}
+
+/// A queue, and behind it an iterator whose items become futures as they are taken.
+pub(crate) struct QueueThen<'a, F, I, G> {
+    pub(crate) queue: &'a mut Queue<F>,
+    /// `None` after its end.
+    pub(crate) items: &'a mut Option<I>,
+    pub(crate) make: &'a mut G,
+    /// How many items were taken.
+    pub(crate) taken: &'a mut u64,
+}
+
+impl<F, I: Iterator, G: FnMut(I::Item) -> F> Source<F> for QueueThen<'_, F, I, G> {
+    fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<(u64, F)>> {
+        let this = self.get_mut();
+        if let Some(first) = this.queue.pop() {
+            return Poll::Ready(Some(first));
+        }
+        let Some(items) = this.items else { return Poll::Ready(None) };
+        let Some(item) = items.next() else {
+            *this.items = None;
+            return Poll::Ready(None);
+        };
+        let key = this.queue.claim();
+        *this.taken += 1;
+        Poll::Ready(Some((key.0, (this.make)(item))))
+    }
+
+    fn is_done(&self) -> bool {
+        self.queue.len == 0 && self.items.is_none()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.queue.len, None)
+    }
+
+    fn close(self: Pin<&mut Self>) {
+        let this = self.get_mut();
+        *this.items = None;
+        drop(this.queue.take_all());
+    }
+}
+
+/// A stream of items and the closure that makes a future of each: the source of a [`PoolMap`](super::PoolMap).
+///
+/// The stream is dropped as soon as it has ended.
+#[pin_project]
+pub struct Mapped<St, F> {
+    /// `None` after its end.
+    #[pin]
+    stream: Option<St>,
+    make: F,
+    /// How many items were taken.
+    taken: u64,
+}
+
+impl<St, F> Mapped<St, F> {
+    pub(crate) fn new(stream: St, make: F) -> Self {
+        Self { stream: Some(stream), make, taken: 0 }
+    }
+}
+
+impl<St: Stream, F: FnMut(St::Item) -> Fut, Fut> Source<Fut> for Mapped<St, F> {
+    fn poll_take(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(u64, Fut)>> {
+        let mut this = self.project();
+        let Some(stream) = this.stream.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        let Some(item) = ready!(stream.poll_next(cx)) else {
+            this.stream.set(None);
+            return Poll::Ready(None);
+        };
+        let number = *this.taken;
+        *this.taken += 1;
+        Poll::Ready(Some((number, (this.make)(item))))
+    }
+
+    fn is_done(&self) -> bool {
+        self.stream.is_none()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.stream.as_ref().map_or((0, Some(0)), Stream::size_hint)
+    }
+
+    fn close(self: Pin<&mut Self>) {
+        self.project().stream.set(None);
+    }
+}
+
+impl<St, F> fmt::Debug for Mapped<St, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mapped").field("taken", &self.taken).finish_non_exhaustive()
+    }
+}
