@@ -12,7 +12,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::task::AtomicWaker;
 use pin_project::pin_project;
 
-use super::{ActiveSet, Ended, Started};
+use super::{ActiveSet, Ended};
 
 /// An active set made of a [`FuturesUnordered`]: the well-known one, for comparison.
 ///
@@ -21,8 +21,8 @@ use super::{ActiveSet, Ended, Started};
 ///
 /// - it allocates once per future, and costs several times as much time per item and per wake-up;
 /// - cancelling an active future looks at every active future;
-/// - a future that is started is polled after those that are woken already, so if a call runs out of polls, it may hold
-///   a slot without having been polled yet;
+/// - a future that is started is polled once more than needed: at once, and again in its turn, since only then does
+///   `FuturesUnordered` give it a waker;
 /// - it wakes its task more often than needed, when two or more futures wake themselves;
 /// - if the destructor of a future that has just finished panics, its output is lost.
 ///
@@ -52,47 +52,51 @@ pub struct UnorderedSet<F> {
 struct Shared {
     /// How many more futures may be polled.
     polls: AtomicUsize,
-    /// How many futures have not been polled yet.
-    unpolled: AtomicUsize,
-    /// The slot being polled, or `NONE`.
+    /// The slot being polled, or `NONE`: set on entry, cleared on return, so still set if that panicked.
     polling: AtomicUsize,
 }
 
 const NONE: usize = usize::MAX;
 
-/// A future and its slot. Without a future it is the husk of a removed one, which goes as soon as it is polled.
+/// A future and its slot. Without a future it is the husk of one that has gone, and goes as soon as it is polled.
 #[pin_project]
 struct Tracked<F> {
     #[pin]
     future: Option<F>,
     slot: usize,
     shared: Arc<Shared>,
-    polled: bool,
-    /// What wakes this entry, to have its husk polled away.
+    /// What wakes this entry, to have its husk polled away; `None` as long as it is going to be polled anyhow.
     waker: Option<Waker>,
 }
 
 impl<F: Future> Future for Tracked<F> {
     type Output = Option<(usize, F::Output)>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.as_mut().project();
+        if this.future.is_some() {
+            let polls = this.shared.polls.load(Relaxed);
+            if polls == 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            this.shared.polls.store(polls - 1, Relaxed);
+            this.waker.get_or_insert_with(|| cx.waker().clone());
+        }
+        self.poll_future(cx)
+    }
+}
+
+impl<F: Future> Tracked<F> {
+    /// Polls the future: `Ready(None)` if there is none.
+    fn poll_future(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(usize, F::Output)>> {
         let mut this = self.project();
         let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-        let polls = this.shared.polls.load(Relaxed);
-        if polls == 0 {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        this.shared.polls.store(polls - 1, Relaxed);
-        if !*this.polled {
-            *this.polled = true;
-            this.shared.unpolled.fetch_sub(1, Relaxed);
-        }
         this.shared.polling.store(*this.slot, Relaxed);
         let poll = future.poll(cx);
         this.shared.polling.store(NONE, Relaxed);
-        if poll.is_pending() {
-            this.waker.get_or_insert_with(|| cx.waker().clone());
+        if poll.is_ready() {
+            this.future.set(None);
         }
         poll.map(|output| Some((*this.slot, output)))
     }
@@ -101,15 +105,18 @@ impl<F: Future> Future for Tracked<F> {
 impl<F> UnorderedSet<F> {
     /// Creates an empty set.
     pub fn new() -> Self {
-        let shared =
-            Shared { polls: AtomicUsize::new(0), unpolled: AtomicUsize::new(0), polling: AtomicUsize::new(NONE) };
         Self {
             futures: FuturesUnordered::new(),
-            shared: Arc::new(shared),
+            shared: Arc::new(Shared { polls: AtomicUsize::new(0), polling: AtomicUsize::new(NONE) }),
             numbers: Vec::new(),
             free: Vec::new(),
             task: AtomicWaker::new(),
         }
+    }
+
+    /// Finds the future in a slot. A new one is found at once, since `FuturesUnordered` has the newest in front.
+    fn entry(&mut self, slot: usize) -> Option<Pin<&mut Tracked<F>>> {
+        Pin::new(&mut self.futures).iter_pin_mut().find(|entry| entry.slot == slot && entry.future.is_some())
     }
 }
 
@@ -118,16 +125,21 @@ impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
         self.numbers.len() - self.free.len()
     }
 
-    fn start(&mut self, _: &mut Context<'_>, number: u64, future: F) -> (usize, Started<F::Output>) {
+    fn start(&mut self, _: &mut Context<'_>, number: u64, future: F) -> (usize, Poll<F::Output>) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.numbers.push(number);
             self.numbers.len() - 1
         });
         self.numbers[slot] = number;
-        self.shared.unpolled.fetch_add(1, Relaxed);
         let shared = Arc::clone(&self.shared);
-        self.futures.push(Tracked { future: Some(future), slot, shared, polled: false, waker: None });
-        (slot, Started::Queued)
+        self.futures.push(Tracked { future: Some(future), slot, shared, waker: None });
+        // `FuturesUnordered` polls it only after all that are woken, however many these are; but it has its slot now.
+        // The waker need do nothing, since that other poll comes whether it is woken or not.
+        let cx = &mut Context::from_waker(Waker::noop());
+        match self.entry(slot).map(|entry| entry.poll_future(cx)) {
+            Some(Poll::Ready(Some((slot, output)))) => (slot, Poll::Ready(output)),
+            _ => (slot, Poll::Pending),
+        }
     }
 
     fn poll_woken(&mut self, cx: &mut Context<'_>, polls: &mut usize) -> Option<Ended<F::Output>> {
@@ -155,10 +167,6 @@ impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
         ended
     }
 
-    fn unpolled(&self) -> usize {
-        self.shared.unpolled.load(Relaxed)
-    }
-
     fn for_each(&self, visit: &mut dyn FnMut(usize, u64)) {
         for entry in Pin::new(&self.futures).iter_pin_ref() {
             if entry.future.is_some() {
@@ -168,20 +176,14 @@ impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
     }
 
     fn release(&mut self, slot: usize) {
-        // The future is gone: `FuturesUnordered` drops it before it gives the output.
+        // The future was dropped as soon as it had finished.
         self.free.push(slot);
     }
 
     fn remove(&mut self, slot: usize) {
         self.free.push(slot);
-        let entry = Pin::new(&mut self.futures)
-            .iter_pin_mut()
-            .map(Tracked::project)
-            .find(|entry| *entry.slot == slot && entry.future.is_some());
-        if let Some(mut entry) = entry {
-            if !*entry.polled {
-                self.shared.unpolled.fetch_sub(1, Relaxed);
-            }
+        if let Some(entry) = self.entry(slot) {
+            let mut entry = entry.project();
             if let Some(waker) = entry.waker.take() {
                 waker.wake();
             }
@@ -192,7 +194,6 @@ impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
     fn clear(&mut self) {
         self.numbers.clear();
         self.free.clear();
-        self.shared.unpolled.store(0, Relaxed);
         self.futures = FuturesUnordered::new();
     }
 
@@ -207,10 +208,11 @@ impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
     }
 
     fn recover(&mut self) -> Option<u64> {
-        // `FuturesUnordered` has dropped the future while the panic passed through it.
         let slot = self.shared.polling.swap(NONE, Relaxed);
         (slot != NONE).then(|| {
-            self.free.push(slot);
+            // `FuturesUnordered` has dropped the future while the panic passed through it, unless that was the first
+            // poll.
+            self.remove(slot);
             self.numbers[slot]
         })
     }
