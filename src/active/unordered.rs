@@ -94,10 +94,10 @@ impl<F: Future> Tracked<F> {
         let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(None) };
         this.shared.polling.store(*this.slot, Relaxed);
         let poll = future.poll(cx);
-        this.shared.polling.store(NONE, Relaxed);
         if poll.is_ready() {
             this.future.set(None);
         }
+        this.shared.polling.store(NONE, Relaxed);
         poll.map(|output| Some((*this.slot, output)))
     }
 }
