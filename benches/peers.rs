@@ -1,8 +1,8 @@
 //! What the pool itself costs per future, beside its peers: time and allocations per item.
 //!
 //! ```text
-//! cargo bench --bench peers             # about a minute
-//! cargo bench --bench peers -- --quick  # a few seconds, noisier
+//! cargo bench --bench peers             # half a minute
+//! cargo bench --bench peers -- --quick  # a few seconds, and noisier
 //! ```
 //!
 //! A *cell* is one contestant at one workload and one size: it makes its futures lazily from a range of numbers, holds
@@ -10,14 +10,15 @@
 //! again only after a wake-up. Each run checks how many items came, and their sum: who loses or repeats an item, or
 //! forgets to wake, fails.
 //!
-//! - **Time**: of making, draining and dropping the stream; the median of the rounds. Each round runs every cell once, one
-//!   after the other, so that noise hits all alike. The warm-up settles how many items a cell needs to run long enough.
+//! - **Time**: of making, draining and dropping the stream; the median of the rounds. Each round runs every cell once,
+//!   one after the other, so that noise hits all alike; the **ratio** to the reference is the median of the ratios
+//!   within the rounds. The warm-up settles how many items make a run long enough.
 //! - **Allocations**, reallocations among them: in runs of their own, of `n` and of `2 * n` items; the difference over
 //!   `n`, so that what is allocated once does not count.
 //!
 //! The allocator counts in the timed runs, too, as it cannot be exchanged without `unsafe`. That would put those who
-//! allocate per item at a disadvantage of some 20 ns, so what counting costs is measured in each round and taken off. It is
-//! measured with nothing else to do meanwhile, so it is rather too much that is taken off than too little.
+//! allocate per item at a disadvantage of some 20 ns, so what counting costs is measured in each round and taken off.
+//! It is measured with nothing else to do meanwhile, so it is rather too much that is taken off than too little.
 //!
 //! Not measured: futures that do work, wake-ups from other threads, executors, memory, the time to the first item. The
 //! futures here are 16 bytes and do next to nothing, so that the differences are as large as they get.
@@ -236,7 +237,7 @@ struct Cell {
     size: usize,
     items: u32,
     allocations_per_item: f64,
-    /// One entry per round, sorted at the end.
+    /// One entry per round.
     nanos_per_item: Vec<f64>,
 }
 
@@ -266,20 +267,27 @@ impl Cell {
         self.nanos_per_item.push(nanos - self.allocations_per_item * counting_cost);
     }
 
-    /// The value below which `part` of four quarters of the rounds lie.
-    fn quartile(&self, part: usize) -> f64 {
-        let mut sorted = self.nanos_per_item.clone();
-        sorted.sort_by(f64::total_cmp);
-        sorted[(sorted.len() - 1) * part / 4]
-    }
-
     fn median(&self) -> f64 {
-        self.quartile(2)
+        quartile(self.nanos_per_item.clone(), 2)
     }
 
+    /// The middle half of the rounds, as a part of the median.
     fn spread(&self) -> f64 {
-        (self.quartile(3) - self.quartile(1)) / self.median()
+        let [low, high] = [1, 3].map(|part| quartile(self.nanos_per_item.clone(), part));
+        (high - low) / self.median()
     }
+
+    /// The median of what this cell took in a round, `reference` having taken 1.
+    fn ratio(&self, reference: &Self) -> f64 {
+        let rounds = self.nanos_per_item.iter().zip(&reference.nanos_per_item);
+        quartile(rounds.map(|(own, other)| own / other).collect(), 2)
+    }
+}
+
+/// The value that `part` of four quarters of the values do not exceed.
+fn quartile(mut values: Vec<f64>, part: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[(values.len() - 1) * part / 4]
 }
 
 /// All contestants at one workload and one size.
@@ -302,10 +310,9 @@ impl Table {
         tables
     }
 
-    /// How long `cell` takes, the time of its reference being 1.
-    fn ratio(&self, cell: &Cell) -> f64 {
-        let reference = self.cells.iter().find(|other| other.contestant.name == cell.contestant.reference);
-        cell.median() / reference.expect("a reference is a contestant").median()
+    fn reference(&self, cell: &Cell) -> &Cell {
+        let mut cells = self.cells.iter();
+        cells.find(|other| other.contestant.name == cell.contestant.reference).expect("a reference is a contestant")
     }
 }
 
@@ -316,8 +323,8 @@ impl fmt::Display for Table {
         writeln!(f, "| {:width$} | ns/item | allocs/item | ratio |", "contestant")?;
         writeln!(f, "| {:-<width$} | ------: | ----------: | ----: |", "")?;
         for cell in &self.cells {
-            let (name, ns, allocs, ratio) =
-                (cell.contestant.name, cell.median(), cell.allocations_per_item, self.ratio(cell));
+            let (name, ns, allocs) = (cell.contestant.name, cell.median(), cell.allocations_per_item);
+            let ratio = cell.ratio(self.reference(cell));
             writeln!(f, "| {name:width$} | {ns:7.1} | {allocs:11.2} | {ratio:5.2} |")?;
         }
         Ok(())
@@ -343,7 +350,7 @@ struct Options {
 
 fn main() {
     let options = Options::parse();
-    let (rounds, least) = if options.quick { (7, 2) } else { (21, 10) };
+    let (rounds, least) = if options.quick { (7, 2) } else { (31, 10) };
     let rounds = options.rounds.unwrap_or(rounds);
     let mut tables = Table::all(&options.sizes, Duration::from_millis(least));
     for _ in 0..rounds {
@@ -356,11 +363,12 @@ fn main() {
         println!("{table}");
     }
     let spread = tables.iter().flat_map(|table| &table.cells).map(Cell::spread).fold(0.0, f64::max);
+    let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     println!(
-        "ratio: time over that of {UNORDERED}, or of {ORDERED} for those below it.\n\
+        "ratio: time over that of {UNORDERED}; for {ORDERED} and those below it, over that.\n\
          Medians of {rounds} rounds; the middle half of a cell's rounds spans at most {:.0} % of its median.\n\
-         cargo bench --bench peers -- {}",
+         Arguments of `cargo bench --bench peers --`: {}",
         spread * 100.0,
-        std::env::args().skip(1).filter(|arg| arg != "--bench").collect::<Vec<_>>().join(" "),
+        if arguments.is_empty() { "none".to_owned() } else { arguments.join(" ") },
     );
 }

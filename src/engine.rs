@@ -9,8 +9,8 @@
 //! 1. **No more**: a future is started only by `fill`, and only while [`has_room`](Engine::has_room).
 //! 2. **No less**: a call ends only when there is no room, nothing waits, or its polls are used up. So a freed slot is
 //!    filled before a result is handed over.
-//! 3. **Fair**: a call polls at most [`POLLS`] futures. It begins with the woken ones, at most [`TURN`] of them, so
-//!    neither they nor the waiting ones can keep the others out.
+//! 3. **Fair**: a call polls at most [`POLLS`] futures. The woken ones and the waiting ones take turns of at most
+//!    [`TURN`] polls, so neither can keep the others out.
 //! 4. **Nothing is lost**: an output is kept before anything else of the user's runs, and a panic leaves the engine as
 //!    it was, less the future that panicked.
 
@@ -27,8 +27,8 @@ use crate::source::Source;
 /// The most futures that one call polls, those that it starts included.
 pub(crate) const POLLS: usize = 64;
 
-/// The most woken futures that are polled before waiting ones get their turn.
-const TURN: usize = POLLS / 2;
+/// The most woken futures that are polled before waiting ones are started, and the other way round.
+const TURN: usize = 16;
 
 /// How many finished results may be in the pool while a new future is started.
 #[derive(Clone, Copy, Debug)]
@@ -163,10 +163,13 @@ impl<S, R: Finished> Engine<S, R> {
         let poll = loop {
             let before = *polls;
             engine.poll_woken(cx, polls);
-            engine.fill(cx, source.as_mut(), polls, backlog);
+            let filled = engine.fill(cx, source.as_mut(), polls, backlog);
             if engine.finished.is_closed() {
                 source.as_mut().close();
                 engine.active.clear();
+            }
+            if !filled && *polls > 0 {
+                continue;
             }
             if wish(engine, &source) {
                 break Poll::Ready(true);
@@ -213,15 +216,24 @@ impl<S, R: Finished> Engine<S, R> {
         }
     }
 
-    /// Starts waiting futures while there is room.
-    fn fill<F, Src>(&mut self, cx: &mut Context<'_>, mut source: Pin<&mut Src>, polls: &mut usize, backlog: Backlog)
+    /// Starts waiting futures until there is no room, none waits, or their turn is over; returns `false` for the last.
+    fn fill<F, Src>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut source: Pin<&mut Src>,
+        polls: &mut usize,
+        backlog: Backlog,
+    ) -> bool
     where
         F: Future<Output = R::Output>,
         S: ActiveSet<F>,
         Src: Source<F>,
     {
-        while *polls > 0 && self.has_room(backlog) && !self.finished.is_closed() {
-            let Poll::Ready(Some((number, future))) = source.as_mut().poll_take(cx) else { return };
+        for _ in 0..TURN.min(*polls) {
+            if !self.has_room(backlog) || self.finished.is_closed() {
+                return true;
+            }
+            let Poll::Ready(Some((number, future))) = source.as_mut().poll_take(cx) else { return true };
             // Numbers left out have come to nothing; an order must not wait for them.
             while self.next < number {
                 self.finished.skip(self.next);
@@ -230,6 +242,7 @@ impl<S, R: Finished> Engine<S, R> {
             *polls -= 1;
             self.start_unguarded(cx, number, future);
         }
+        false
     }
 
     fn start_unguarded<F>(&mut self, cx: &mut Context<'_>, number: u64, future: F)

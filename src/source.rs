@@ -51,7 +51,8 @@ impl<F> Queue<F> {
     pub(crate) fn push(&mut self, future: F) -> Key {
         self.futures.push_back(Some(future));
         self.len += 1;
-        self.claim()
+        self.next += 1;
+        Key(self.next - 1)
     }
 
     /// Pushes a future for each item, and returns the number of the first.
@@ -68,6 +69,7 @@ impl<F> Queue<F> {
 
     /// Takes a number for a future that does not go through the queue, which must be empty.
     pub(crate) fn claim(&mut self) -> Key {
+        debug_assert!(self.futures.is_empty(), "numbers go by the places in the queue");
         let key = Key(self.next);
         self.next += 1;
         key
@@ -146,6 +148,14 @@ pub(crate) struct QueueThen<'a, F, I, G> {
     pub(crate) taken: &'a mut u64,
 }
 
+impl<F, I: Iterator, G> QueueThen<'_, F, I, G> {
+    /// Returns whether the items are known to be at their end. An iterator that can tell is not asked for an item to
+    /// find out, which would take a free slot.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.items.as_ref().is_none_or(|items| items.size_hint().1 == Some(0))
+    }
+}
+
 impl<F, I: Iterator, G: FnMut(I::Item) -> F> Source<F> for QueueThen<'_, F, I, G> {
     fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<(u64, F)>> {
         let this = self.get_mut();
@@ -163,7 +173,7 @@ impl<F, I: Iterator, G: FnMut(I::Item) -> F> Source<F> for QueueThen<'_, F, I, G
     }
 
     fn is_done(&self) -> bool {
-        self.queue.len == 0 && self.items.is_none()
+        self.queue.len == 0 && self.is_exhausted()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

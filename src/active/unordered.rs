@@ -58,6 +58,11 @@ struct Shared {
 
 const NONE: usize = usize::MAX;
 
+/// `FuturesUnordered` stops when this many futures have woken themselves. To stop it, futures do so instead of being
+/// polled; and then go to the end of its queue. As that may happen to the same ones each time, the last polls of a turn
+/// are for those that it has happened to.
+const STOP: usize = 2;
+
 /// A future and its slot. Without a future it is the husk of one that has gone, and goes as soon as it is polled.
 #[pin_project]
 struct Tracked<F> {
@@ -65,6 +70,8 @@ struct Tracked<F> {
     future: Option<F>,
     slot: usize,
     shared: Arc<Shared>,
+    /// Whether it was passed over at the end of a turn.
+    owed: bool,
     /// What wakes this entry, to have its husk polled away; `None` as long as it is going to be polled anyhow.
     waker: Option<Waker>,
 }
@@ -76,10 +83,12 @@ impl<F: Future> Future for Tracked<F> {
         let this = self.as_mut().project();
         if this.future.is_some() {
             let polls = this.shared.polls.load(Relaxed);
-            if polls == 0 {
+            if polls == 0 || (polls <= STOP && !*this.owed) {
+                *this.owed = true;
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
+            *this.owed = false;
             this.shared.polls.store(polls - 1, Relaxed);
             this.waker.get_or_insert_with(|| cx.waker().clone());
         }
@@ -132,7 +141,7 @@ impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
         });
         self.numbers[slot] = number;
         let shared = Arc::clone(&self.shared);
-        self.futures.push(Tracked { future: Some(future), slot, shared, waker: None });
+        self.futures.push(Tracked { future: Some(future), slot, shared, owed: false, waker: None });
         // `FuturesUnordered` polls it only after all that are woken, however many these are; but it has its slot now.
         // The waker need do nothing, since that other poll comes whether it is woken or not.
         let cx = &mut Context::from_waker(Waker::noop());

@@ -173,19 +173,21 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// ```
     pub async fn spawn(&mut self, future: F) -> Key {
         let mut future = Some(future);
-        poll_fn(|cx| self.poll_spawn(cx, &mut future)).await
+        poll_fn(|cx| self.poll_spawn(cx, &mut POLLS.clone(), &mut future)).await
     }
 
-    fn poll_spawn(&mut self, cx: &mut Context<'_>, future: &mut Option<F>) -> Poll<Key> {
+    fn poll_spawn(&mut self, cx: &mut Context<'_>, polls: &mut usize, future: &mut Option<F>) -> Poll<Key> {
         // One poll is kept for the future itself.
-        let mut polls = POLLS - 1;
+        *polls -= 1;
         let mut waiting = &mut self.waiting;
-        let room =
-            self.engine.poll_until(cx, Pin::new(&mut waiting), &mut polls, Backlog::UNBOUNDED, |engine, queue| {
-                !engine.is_paused() && queue.len() + engine.active.len() < engine.size::<F>()
-            });
-        let has_room = ready!(room) || !self.engine.is_paused();
-        let Some(future) = has_room.then(|| future.take()).flatten() else { return Poll::Pending };
+        let room = self.engine.poll_until(cx, Pin::new(&mut waiting), polls, Backlog::UNBOUNDED, |engine, queue| {
+            !engine.is_paused() && queue.len() == 0 && engine.active.len() < engine.size::<F>()
+        });
+        if !ready!(room) && self.engine.is_paused() {
+            self.engine.active.park(cx);
+            return Poll::Pending;
+        }
+        let Some(future) = future.take() else { return Poll::Pending };
         let key = self.waiting.claim();
         self.engine.start(cx, key.0, future);
         Poll::Ready(key)
@@ -236,8 +238,17 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// # });
     /// ```
     pub async fn exec(&mut self, future: F) -> F::Output {
-        let key = self.spawn(future).await;
-        self.wait(key).await.expect("a future that was started has a result, unless its panic has passed through here")
+        let mut future = Some(future);
+        let mut key = None;
+        let output = poll_fn(|cx| {
+            let mut polls = POLLS;
+            let key = match key {
+                Some(key) => key,
+                None => *key.insert(ready!(self.poll_spawn(cx, &mut polls, &mut future))),
+            };
+            self.poll_wait(cx, &mut polls, key)
+        });
+        output.await.expect("a future that was started has a result, unless its panic has passed through here")
     }
 
     /// Drives the pool until the future with this key has finished, and returns its output: `None` at once if the pool
@@ -264,14 +275,14 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// # });
     /// ```
     pub async fn wait(&mut self, key: Key) -> Option<F::Output> {
-        poll_fn(|cx| self.poll_wait(cx, key)).await
+        poll_fn(|cx| self.poll_wait(cx, &mut POLLS.clone(), key)).await
     }
 
-    fn poll_wait(&mut self, cx: &mut Context<'_>, key: Key) -> Poll<Option<F::Output>> {
+    fn poll_wait(&mut self, cx: &mut Context<'_>, polls: &mut usize, key: Key) -> Poll<Option<F::Output>> {
         let place = self.find(key);
         if matches!(place, Some(Place::Active(_))) || self.waiting.contains(key) {
             let has_ended = |keyed: &Keyed<_>| !matches!(keyed.find(key.0), None | Some(Place::Active(_)));
-            ready!(self.poll_until(cx, |engine| has_ended(&engine.finished)));
+            ready!(self.poll_until(cx, polls, |engine| has_ended(&engine.finished)));
         }
         Poll::Ready(self.engine.finished.take(key.0))
     }
@@ -320,18 +331,19 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// # });
     /// ```
     pub async fn join(&mut self) {
-        poll_fn(|cx| self.poll_until(cx, |_| false)).await;
+        poll_fn(|cx| self.poll_until(cx, &mut POLLS.clone(), |_| false)).await;
     }
 
     /// Drives the pool, whatever the backlog, until `wish` is granted or nothing is left.
     fn poll_until(
         &mut self,
         cx: &mut Context<'_>,
+        polls: &mut usize,
         mut wish: impl FnMut(&mut Engine<S, Keyed<F::Output>>) -> bool,
     ) -> Poll<bool> {
         let mut waiting = &mut self.waiting;
         let wish = |engine: &mut _, _: &_| wish(engine);
-        self.engine.poll_until(cx, Pin::new(&mut waiting), &mut POLLS.clone(), Backlog::UNBOUNDED, wish)
+        self.engine.poll_until(cx, Pin::new(&mut waiting), polls, Backlog::UNBOUNDED, wish)
     }
 
     /// Maps the items through an async function, and returns the results in the order of the items.
@@ -373,7 +385,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
                 Pin::new(&mut source),
                 &mut POLLS.clone(),
                 Backlog::UNBOUNDED,
-                |engine, source| source.items.is_none() && engine.finished.focus_ended() == *source.taken,
+                |engine, source| source.is_exhausted() && engine.finished.focus_ended() == *source.taken,
             )
         })
         .await;

@@ -2,7 +2,7 @@
 //!
 //! Tests drain by polling while woken, never by `block_on`: so a lost wake-up fails, and does not hang.
 
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
