@@ -5,7 +5,6 @@
 
 use alloc::vec::Vec;
 use core::fmt;
-use core::iter;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
@@ -55,8 +54,8 @@ pub trait Gather: FusedStream {
         when: &mut impl FnMut(&Self::Item) -> bool,
     ) -> Poll<bool>;
 
-    /// Takes the next result that is there, gathered or not.
-    fn take_next(self: Pin<&mut Self>) -> Option<Self::Item>;
+    /// Takes all results that are there, gathered or not.
+    fn take_all(self: Pin<&mut Self>) -> Vec<Self::Item>;
 
     /// Returns the numbers of active futures, of finished results, and the size.
     fn counts(&self) -> [usize; 3];
@@ -85,6 +84,8 @@ pub struct TimedBatches<P, W, N, D> {
     /// The timer that runs, if one does.
     #[pin]
     timer: Option<D>,
+    /// Whether a batch is to be yielded, and if so whether more may come after it.
+    due: Option<bool>,
 }
 
 impl<P: Gather, W: FnMut(&P::Item) -> bool> Batches<P, W> {
@@ -113,14 +114,13 @@ impl<P: Gather, W: FnMut(&P::Item) -> bool> Batches<P, W> {
     /// # }
     /// ```
     pub fn timeout<N: FnMut() -> D, D: Future>(self, new_timer: N) -> TimedBatches<P, W, N, D> {
-        TimedBatches { stream: self.stream, when: self.when, new_timer, timer: None }
+        TimedBatches { stream: self.stream, when: self.when, new_timer, timer: None, due: None }
     }
 }
 
-/// Takes all results that are there.
-fn take_all<P: Gather>(mut stream: Pin<&mut P>) -> Option<Vec<P::Item>> {
-    let batch: Vec<_> = iter::from_fn(|| stream.as_mut().take_next()).collect();
-    (!batch.is_empty()).then_some(batch)
+/// Takes all results that are there, unless there are none.
+fn take_batch<P: Gather>(stream: Pin<&mut P>) -> Option<Vec<P::Item>> {
+    Some(stream.take_all()).filter(|batch| !batch.is_empty())
 }
 
 /// Bounds on the number of batches: at least one if there is anything, at most one for each result.
@@ -134,7 +134,7 @@ impl<P: Gather, W: FnMut(&P::Item) -> bool> Stream for Batches<P, W> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
         ready!(this.stream.as_mut().poll_gather(cx, &mut POLLS.clone(), this.when));
-        Poll::Ready(take_all(this.stream))
+        Poll::Ready(take_batch(this.stream))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -153,29 +153,39 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
-        if this.timer.is_none() && !this.stream.is_terminated() {
+        let more = match *this.due {
+            Some(more) => more,
+            None => {
+                if this.timer.is_none() && !this.stream.is_terminated() {
+                    this.timer.set(Some((this.new_timer)()));
+                }
+                let more = match this.stream.as_mut().poll_gather(cx, &mut POLLS.clone(), this.when) {
+                    Poll::Ready(more) => more,
+                    Poll::Pending => match this.timer.as_mut().as_pin_mut() {
+                        Some(timer) => {
+                            ready!(timer.poll(cx));
+                            true
+                        }
+                        None => return Poll::Pending,
+                    },
+                };
+                *this.due.insert(more)
+            }
+        };
+        // The results leave the pool only after all that may panic.
+        this.timer.set(None);
+        if more {
             this.timer.set(Some((this.new_timer)()));
         }
-        if let Poll::Ready(more) = this.stream.as_mut().poll_gather(cx, &mut POLLS.clone(), this.when) {
-            // The results leave the pool only after all that may panic.
-            this.timer.set(None);
-            if more {
-                this.timer.set(Some((this.new_timer)()));
-            }
-            return Poll::Ready(take_all(this.stream));
-        }
-        let Some(timer) = this.timer.as_mut().as_pin_mut() else { return Poll::Pending };
-        if timer.poll(cx).is_pending() {
+        *this.due = None;
+        let batch = take_batch(this.stream);
+        if more && batch.is_none() {
+            // The timer fired over nothing. The new one has to be polled as well, and other tasks get their turn in
+            // case it fires at once.
+            cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        this.timer.set(None);
-        this.timer.set(Some((this.new_timer)()));
-        if let Some(batch) = take_all(this.stream) {
-            return Poll::Ready(Some(batch));
-        }
-        // The new timer has to be polled as well, and other tasks get their turn in case it fires at once.
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        Poll::Ready(batch)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -30,38 +30,32 @@ pub(crate) const POLLS: usize = 64;
 /// The most woken futures that are polled before waiting ones are started, and the other way round.
 const TURN: usize = 16;
 
-/// How many finished results may be in the pool while a new future is started.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Backlog {
-    /// As many as the pool's size, counting only those whose turn has come.
-    Size,
-    /// At most this many, counting all.
-    AtMost(usize),
-}
-
-impl Backlog {
-    pub(crate) const UNBOUNDED: Self = Self::AtMost(usize::MAX);
-}
+/// A backlog without a bound, for calls during which nobody could take a result.
+pub(crate) const UNBOUNDED: usize = usize::MAX;
 
 /// See the [module](self).
 pub(crate) struct Engine<S, R> {
     pub(crate) active: S,
     pub(crate) finished: R,
     size: usize,
-    pub(crate) backlog: Backlog,
-    paused: bool,
+    /// How many futures may be active for another to be started, less one: the size, or 0 while the pool is paused.
+    limit: usize,
+    /// How many results may be held while a future is started.
+    backlog: usize,
+    /// Whether the backlog is the size, as long as nobody has set another.
+    backlog_is_size: bool,
     /// The number after that of the last future started.
     next: u64,
 }
 
-impl<S, R> Engine<S, R> {
-    /// Creates an engine. A size of 0 is taken as 1.
-    pub(crate) fn new(size: usize, active: S, finished: R) -> Self {
-        Self { active, finished, size: size.max(1), backlog: Backlog::Size, paused: false, next: 0 }
-    }
-
-    pub(crate) fn is_paused(&self) -> bool {
-        self.paused
+impl<S, R: Finished> Engine<S, R> {
+    /// Creates an engine. A size of 0 is taken as 1, one above the set's capacity as that.
+    pub(crate) fn new<F: Future>(size: usize, active: S, finished: R) -> Self
+    where
+        S: ActiveSet<F>,
+    {
+        let size = size.clamp(1, active.capacity());
+        Self { active, finished, size, limit: size, backlog: size, backlog_is_size: true, next: 0 }
     }
 
     /// Returns whether no future was started yet.
@@ -70,19 +64,21 @@ impl<S, R> Engine<S, R> {
     }
 
     /// Exchanges the active set and the results for others, which must stand for the same.
-    pub(crate) fn convert<S2, R2>(self, convert: impl FnOnce(S, R) -> (S2, R2)) -> Engine<S2, R2> {
-        let Self { active, finished, size, backlog, paused, next } = self;
+    pub(crate) fn convert<F: Future, S2: ActiveSet<F>, R2: Finished>(
+        self,
+        convert: impl FnOnce(S, R) -> (S2, R2),
+    ) -> Engine<S2, R2> {
+        let Self { active, finished, size, limit: _, backlog, backlog_is_size, next } = self;
         let (active, finished) = convert(active, finished);
-        Engine { active, finished, size, backlog, paused, next }
+        let mut engine = Engine { next, ..Engine::new(size, active, finished) };
+        if !backlog_is_size {
+            engine.set_backlog(backlog);
+        }
+        engine
     }
-}
 
-impl<S, R: Finished> Engine<S, R> {
-    pub(crate) fn size<F: Future>(&self) -> usize
-    where
-        S: ActiveSet<F>,
-    {
-        self.size.min(self.active.capacity())
+    pub(crate) fn size(&self) -> usize {
+        self.size
     }
 
     /// Changes the size. Growing wakes the task that last polled; shrinking lets the surplus finish.
@@ -90,8 +86,18 @@ impl<S, R: Finished> Engine<S, R> {
     where
         S: ActiveSet<F>,
     {
-        self.size = size.max(1);
+        self.size = size.clamp(1, self.active.capacity());
+        if !self.is_paused() {
+            self.limit = self.size;
+        }
+        if self.backlog_is_size {
+            self.backlog = self.size;
+        }
         self.active.wake();
+    }
+
+    pub(crate) fn backlog(&self) -> usize {
+        self.backlog
     }
 
     /// Changes the backlog. Wakes the task that last polled.
@@ -99,8 +105,14 @@ impl<S, R: Finished> Engine<S, R> {
     where
         S: ActiveSet<F>,
     {
-        self.backlog = Backlog::AtMost(results);
+        self.backlog = results;
+        self.backlog_is_size = false;
+        self.finished.count_all();
         self.active.wake();
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.limit == 0
     }
 
     /// Stops starting futures, or starts again, which wakes the task that last polled.
@@ -108,7 +120,7 @@ impl<S, R: Finished> Engine<S, R> {
     where
         S: ActiveSet<F>,
     {
-        self.paused = paused;
+        self.limit = if paused { 0 } else { self.size };
         self.active.wake();
     }
 
@@ -118,7 +130,7 @@ impl<S, R: Finished> Engine<S, R> {
         S: ActiveSet<F>,
     {
         let mut debug = f.debug_struct(name);
-        debug.field("size", &self.size::<F>());
+        debug.field("size", &self.size);
         if let Some(waiting) = waiting {
             debug.field("waiting", &waiting);
         }
@@ -126,16 +138,11 @@ impl<S, R: Finished> Engine<S, R> {
     }
 
     /// Returns whether a waiting future may be started.
-    fn has_room<F: Future>(&self, backlog: Backlog) -> bool
+    fn has_room<F: Future>(&self, backlog: usize) -> bool
     where
         S: ActiveSet<F>,
     {
-        self.active.len() < self.size::<F>()
-            && !self.paused
-            && match backlog {
-                Backlog::Size => self.finished.due() <= self.size::<F>(),
-                Backlog::AtMost(results) => self.finished.held() <= results,
-            }
+        self.active.len() < self.limit && self.finished.held() <= backlog
     }
 
     /// Polls and fills until `wish` says that it has what it wants.
@@ -150,7 +157,7 @@ impl<S, R: Finished> Engine<S, R> {
         cx: &mut Context<'_>,
         mut source: Pin<&mut Src>,
         polls: &mut usize,
-        backlog: Backlog,
+        backlog: usize,
         mut wish: impl FnMut(&mut Self, &Src) -> bool,
     ) -> Poll<bool>
     where
@@ -206,11 +213,8 @@ impl<S, R: Finished> Engine<S, R> {
         F: Future<Output = R::Output>,
         S: ActiveSet<F>,
     {
-        let turn = TURN.min(*polls);
-        let mut left = turn;
-        let ended = self.active.poll_woken(cx, &mut left);
-        *polls -= turn - left;
-        if let Some(Ended { slot, number, output }) = ended {
+        let least = polls.saturating_sub(TURN);
+        if let Some(Ended { slot, number, output }) = self.active.poll_woken(cx, polls, least) {
             self.finished.push(number, output);
             self.active.release(slot);
         }
@@ -222,14 +226,15 @@ impl<S, R: Finished> Engine<S, R> {
         cx: &mut Context<'_>,
         mut source: Pin<&mut Src>,
         polls: &mut usize,
-        backlog: Backlog,
+        backlog: usize,
     ) -> bool
     where
         F: Future<Output = R::Output>,
         S: ActiveSet<F>,
         Src: Source<F>,
     {
-        for _ in 0..TURN.min(*polls) {
+        let least = polls.saturating_sub(TURN);
+        while *polls > least {
             if !self.has_room(backlog) || self.finished.is_closed() {
                 return true;
             }

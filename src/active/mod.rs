@@ -49,11 +49,11 @@ pub trait ActiveSet<F: Future> {
     /// finished.
     fn start(&mut self, cx: &mut Context<'_>, number: u64, future: F) -> (usize, Poll<F::Output>);
 
-    /// Polls woken futures, each once, until one has finished, none is woken, or `polls` is down to 0.
+    /// Polls woken futures, each once, until one has finished, none is woken, or `polls` is down to `least`.
     ///
     /// Takes one off `polls` for each poll of a future. The slot of the finished one is taken until
     /// [`release`](Self::release).
-    fn poll_woken(&mut self, cx: &mut Context<'_>, polls: &mut usize) -> Option<Ended<F::Output>>;
+    fn poll_woken(&mut self, cx: &mut Context<'_>, polls: &mut usize, least: usize) -> Option<Ended<F::Output>>;
 
     /// Calls `visit` with the slot and the number of each future held.
     fn for_each(&self, visit: &mut dyn FnMut(usize, u64));

@@ -31,9 +31,9 @@ const WIDTH: usize = usize::BITS as usize;
 
 /// The poller's side of the ready bits.
 pub(super) struct ReadyBits {
-    /// The task, shared with all wakers.
-    task: Arc<Task>,
-    /// The words, by slot number divided by the width.
+    /// The task and the first word, shared with all wakers.
+    root: Arc<Root>,
+    /// The other words, by slot number divided by the width, less one.
     words: Vec<Arc<Word>>,
     /// The summaries, by word number divided by the width.
     summaries: Vec<Arc<AtomicUsize>>,
@@ -51,9 +51,10 @@ pub(super) struct ReadyBits {
     parked: bool,
 }
 
-/// The task that polls the set.
-struct Task {
-    waker: AtomicWaker,
+/// The task that polls the set, and the ready bits of the first slots.
+struct Root {
+    bits: AtomicUsize,
+    task: AtomicWaker,
     /// Whether the task has to be woken when a bit is set.
     parked: AtomicBool,
 }
@@ -61,34 +62,54 @@ struct Task {
 /// The ready bits of neighbouring slots.
 struct Word {
     bits: AtomicUsize,
-    /// The summary of this word, and this word's bit in it.
-    summary: Option<(Arc<AtomicUsize>, usize)>,
-    task: Arc<Task>,
+    summary: Arc<AtomicUsize>,
+    /// This word's bit in the summary.
+    mark: usize,
+    root: Arc<Root>,
 }
 
-/// What a slot's waker points to.
-struct SlotWaker {
+/// What the waker of one of the first slots points to.
+struct RootWaker {
+    root: Arc<Root>,
+    bit: usize,
+}
+
+/// What the waker of any other slot points to.
+struct WordWaker {
     word: Arc<Word>,
     bit: usize,
 }
 
-impl Wake for SlotWaker {
+impl Root {
+    /// Called by a waker that has set a bit and found everything clear above it.
+    fn notify(&self) {
+        if self.parked.load(SeqCst) {
+            self.task.wake();
+        }
+    }
+}
+
+impl Wake for RootWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.root.bits.fetch_or(self.bit, SeqCst) == 0 {
+            self.root.notify();
+        }
+    }
+}
+
+impl Wake for WordWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
         let word = &*self.word;
-        if word.bits.fetch_or(self.bit, SeqCst) != 0 {
-            return;
-        }
-        if let Some((summary, bit)) = &word.summary {
-            if summary.fetch_or(*bit, SeqCst) != 0 {
-                return;
-            }
-        }
-        if word.task.parked.load(SeqCst) {
-            word.task.waker.wake();
+        if word.bits.fetch_or(self.bit, SeqCst) == 0 && word.summary.fetch_or(word.mark, SeqCst) == 0 {
+            word.root.notify();
         }
     }
 }
@@ -108,7 +129,11 @@ fn lowest(bits: &mut usize) -> usize {
 impl ReadyBits {
     pub(super) fn new() -> Self {
         Self {
-            task: Arc::new(Task { waker: AtomicWaker::new(), parked: AtomicBool::new(false) }),
+            root: Arc::new(Root {
+                bits: AtomicUsize::new(0),
+                task: AtomicWaker::new(),
+                parked: AtomicBool::new(false),
+            }),
             words: Vec::new(),
             summaries: Vec::new(),
             slots: 0,
@@ -123,67 +148,89 @@ impl ReadyBits {
     /// Makes the waker of a slot. Slots are asked for in rising order, without gaps; asking again for an earlier one
     /// makes another waker for the same bit.
     pub(super) fn waker(&mut self, slot: usize) -> Waker {
-        let (word, bit) = (slot / WIDTH, 1 << (slot % WIDTH));
-        if word == self.words.len() {
-            if word / WIDTH == self.summaries.len() {
+        let (number, bit) = (slot / WIDTH, 1 << (slot % WIDTH));
+        if number == 0 {
+            return Waker::from(Arc::new(RootWaker { root: Arc::clone(&self.root), bit }));
+        }
+        if number > self.words.len() {
+            if number / WIDTH == self.summaries.len() {
                 self.summaries.push(Arc::new(AtomicUsize::new(0)));
             }
-            let summary = (word > 0).then(|| (Arc::clone(&self.summaries[word / WIDTH]), 1 << (word % WIDTH)));
-            self.words.push(Arc::new(Word { bits: AtomicUsize::new(0), summary, task: Arc::clone(&self.task) }));
+            // The first word leaves its place in the first summary empty.
+            self.words.push(Arc::new(Word {
+                bits: AtomicUsize::new(0),
+                summary: Arc::clone(&self.summaries[number / WIDTH]),
+                mark: 1 << (number % WIDTH),
+                root: Arc::clone(&self.root),
+            }));
         }
-        Waker::from(Arc::new(SlotWaker { word: Arc::clone(&self.words[word]), bit }))
+        Waker::from(Arc::new(WordWaker { word: Arc::clone(&self.words[number - 1]), bit }))
     }
 
     /// Says that the poller is at work and need not be woken.
     pub(super) fn unpark(&mut self) {
         if self.parked {
             self.parked = false;
-            self.task.parked.store(false, Relaxed);
+            self.root.parked.store(false, Relaxed);
         }
     }
 
     /// Returns a woken slot, if there is one. Every woken slot has its turn within two rounds over all slots.
+    #[inline]
     pub(super) fn next(&mut self) -> Option<usize> {
-        loop {
-            if self.slots != 0 {
-                return Some(self.first_slot + lowest(&mut self.slots));
-            }
-            if self.marked != 0 {
-                let word = self.first_word + lowest(&mut self.marked);
-                self.slots = take(&self.words[word].bits);
-                self.first_slot = word * WIDTH;
-            } else if !self.look_round() {
-                return None;
-            }
+        if self.slots == 0 && !self.refill() {
+            return None;
+        }
+        Some(self.first_slot + lowest(&mut self.slots))
+    }
+
+    /// Takes the bits of the next word that has any.
+    #[inline]
+    fn refill(&mut self) -> bool {
+        if self.summaries.is_empty() {
+            self.slots = take(&self.root.bits);
+            self.slots != 0
+        } else {
+            self.look_round()
         }
     }
 
-    /// Looks at the first word and at each summary once, from where it last left off, up to the first that has bits.
+    /// Looks at the first word and at each summary once, from where it last left off, up to a word that has bits.
+    #[cold]
     fn look_round(&mut self) -> bool {
-        for _ in 0..=self.summaries.len() {
-            let here = self.next;
-            self.next = if here < self.summaries.len() { here + 1 } else { 0 };
-            if here == 0 {
-                self.slots = self.words.first().map_or(0, |word| take(&word.bits));
-                self.first_slot = 0;
+        let mut looks = self.summaries.len() + 1;
+        loop {
+            if self.marked != 0 {
+                let word = self.first_word + lowest(&mut self.marked);
+                self.slots = take(&self.words[word - 1].bits);
+                self.first_slot = word * WIDTH;
+            } else if looks == 0 {
+                return false;
             } else {
-                self.marked = take(&self.summaries[here - 1]);
-                self.first_word = (here - 1) * WIDTH;
+                looks -= 1;
+                let here = self.next;
+                self.next = if here < self.summaries.len() { here + 1 } else { 0 };
+                if here == 0 {
+                    self.slots = take(&self.root.bits);
+                    self.first_slot = 0;
+                } else {
+                    self.marked = take(&self.summaries[here - 1]);
+                    self.first_word = (here - 1) * WIDTH;
+                }
             }
-            if (self.slots | self.marked) != 0 {
+            if self.slots != 0 {
                 return true;
             }
         }
-        false
     }
 
     /// Registers the task to be woken, and looks once more: returns `false` if a slot has been woken already.
     pub(super) fn park(&mut self, waker: &Waker) -> bool {
-        self.task.waker.register(waker);
+        self.root.task.register(waker);
         self.parked = true;
-        self.task.parked.store(true, SeqCst);
+        self.root.parked.store(true, SeqCst);
         let woken = (self.slots | self.marked) != 0
-            || self.words.first().is_some_and(|word| word.bits.load(SeqCst) != 0)
+            || self.root.bits.load(SeqCst) != 0
             || self.summaries.iter().any(|summary| summary.load(SeqCst) != 0);
         if woken {
             self.unpark();
@@ -194,7 +241,7 @@ impl ReadyBits {
     /// Wakes the task if it is parked.
     pub(super) fn wake(&self) {
         if self.parked {
-            self.task.waker.wake();
+            self.root.task.wake();
         }
     }
 }
@@ -202,6 +249,6 @@ impl ReadyBits {
 impl Drop for ReadyBits {
     /// Lets go of the task, which wakers that live longer would otherwise keep in memory.
     fn drop(&mut self) {
-        drop(self.task.waker.take());
+        drop(self.root.task.take());
     }
 }

@@ -36,8 +36,11 @@ pub struct SlotSet<F> {
     /// The empty slots; the one emptied last is filled first, while it is in the cache.
     free: Vec<usize>,
     /// The slot whose future is being polled: set on entry, cleared on return, so still set if that panicked.
-    polling: Option<usize>,
+    polling: usize,
 }
+
+/// No slot.
+const NONE: usize = usize::MAX;
 
 #[pin_project]
 struct Slot<F> {
@@ -51,22 +54,32 @@ struct Slot<F> {
 impl<F> SlotSet<F> {
     /// Creates an empty set. Allocates only what the wakers share.
     pub fn new() -> Self {
-        Self { ready: ReadyBits::new(), slots: Vec::new(), free: Vec::new(), polling: None }
+        Self { ready: ReadyBits::new(), slots: Vec::new(), free: Vec::new(), polling: NONE }
     }
 
-    /// Returns an empty slot.
+    /// Returns an empty slot: the last of the free ones.
+    #[inline(always)]
     fn vacant(&mut self) -> usize {
-        self.free.pop().unwrap_or_else(|| {
-            let slot = self.slots.len();
-            let waker = self.ready.waker(slot);
-            self.slots.push(Box::pin(Slot { future: None, number: 0, waker }));
-            slot
-        })
+        self.free.last().copied().unwrap_or_else(|| self.grow())
+    }
+
+    /// Makes a slot.
+    #[cold]
+    fn grow(&mut self) -> usize {
+        let slot = self.slots.len();
+        let waker = self.ready.waker(slot);
+        self.slots.push(Box::pin(Slot { future: None, number: 0, waker }));
+        self.free.push(slot);
+        slot
     }
 
     /// Empties a slot. The slot is free even if the future's destructor panics.
+    #[inline(always)]
     fn empty(&mut self, slot: usize) {
-        self.free.push(slot);
+        // A future that has finished at its first poll has left its slot among the free ones.
+        if self.free.last() != Some(&slot) {
+            self.free.push(slot);
+        }
         self.slots[slot].as_mut().project().future.set(None);
     }
 }
@@ -76,29 +89,38 @@ impl<F: Future> ActiveSet<F> for SlotSet<F> {
         self.slots.len() - self.free.len()
     }
 
+    #[inline(always)]
     fn start(&mut self, _: &mut Context<'_>, number: u64, future: F) -> (usize, Poll<F::Output>) {
         let index = self.vacant();
         let mut slot = self.slots[index].as_mut().project();
         slot.future.set(Some(future));
         *slot.number = number;
-        self.polling = Some(index);
-        let poll = slot.future.as_pin_mut().map(|future| future.poll(&mut Context::from_waker(slot.waker)));
-        self.polling = None;
-        (index, poll.unwrap_or(Poll::Pending))
+        self.polling = index;
+        let poll = match slot.future.as_pin_mut() {
+            Some(future) => future.poll(&mut Context::from_waker(slot.waker)),
+            None => Poll::Pending,
+        };
+        self.polling = NONE;
+        // Most futures of a fast source finish here, and need not take the slot at all.
+        if poll.is_pending() {
+            self.free.pop();
+        }
+        (index, poll)
     }
 
-    fn poll_woken(&mut self, _: &mut Context<'_>, polls: &mut usize) -> Option<Ended<F::Output>> {
+    #[inline(always)]
+    fn poll_woken(&mut self, _: &mut Context<'_>, polls: &mut usize, least: usize) -> Option<Ended<F::Output>> {
         self.ready.unpark();
-        while *polls > 0 {
+        while *polls > least {
             let index = self.ready.next()?;
             // A late wake-up may be for a slot that is empty by now, or no longer there.
             let Some(slot) = self.slots.get_mut(index) else { continue };
             let slot = slot.as_mut().project();
             let Some(future) = slot.future.as_pin_mut() else { continue };
             *polls -= 1;
-            self.polling = Some(index);
+            self.polling = index;
             let poll = future.poll(&mut Context::from_waker(slot.waker));
-            self.polling = None;
+            self.polling = NONE;
             if let Poll::Ready(output) = poll {
                 return Some(Ended { slot: index, number: *slot.number, output });
             }
@@ -114,6 +136,7 @@ impl<F: Future> ActiveSet<F> for SlotSet<F> {
         }
     }
 
+    #[inline(always)]
     fn release(&mut self, slot: usize) {
         self.empty(slot);
     }
@@ -137,8 +160,8 @@ impl<F: Future> ActiveSet<F> for SlotSet<F> {
     }
 
     fn recover(&mut self) -> Option<u64> {
-        let slot = self.polling.take()?;
-        let number = self.slots[slot].number;
+        let slot = mem::replace(&mut self.polling, NONE);
+        let number = self.slots.get(slot)?.number;
         self.empty(slot);
         Some(number)
     }

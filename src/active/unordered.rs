@@ -151,8 +151,8 @@ impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
         }
     }
 
-    fn poll_woken(&mut self, cx: &mut Context<'_>, polls: &mut usize) -> Option<Ended<F::Output>> {
-        self.shared.polls.store(*polls, Relaxed);
+    fn poll_woken(&mut self, cx: &mut Context<'_>, polls: &mut usize, least: usize) -> Option<Ended<F::Output>> {
+        self.shared.polls.store(*polls - least, Relaxed);
         let ended = loop {
             let before = self.shared.polls.load(Relaxed);
             match self.futures.poll_next_unpin(cx) {
@@ -172,7 +172,7 @@ impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
                 }
             }
         };
-        *polls = self.shared.polls.load(Relaxed);
+        *polls = least + self.shared.polls.load(Relaxed);
         ended
     }
 

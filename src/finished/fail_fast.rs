@@ -64,16 +64,25 @@ where
         }
     }
 
+    fn ungather(&mut self) {
+        self.gathered_error = false;
+        self.results.ungather();
+    }
+
     fn len(&self) -> usize {
         self.results.len() + usize::from(self.error.is_some())
     }
 
-    fn held(&self) -> usize {
-        self.results.held() + self.ungathered_errors()
-    }
-
     fn due(&self) -> usize {
         self.results.due() + self.ungathered_errors()
+    }
+
+    fn held(&self) -> usize {
+        self.results.held()
+    }
+
+    fn count_all(&mut self) {
+        self.results.count_all();
     }
 
     fn is_closed(&self) -> bool {

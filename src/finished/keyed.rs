@@ -100,8 +100,7 @@ impl<T> Keyed<T> {
         self.focus = 0..0;
         self.focus_ended = 0;
         self.focused_len = 0;
-        self.gathered = 0;
-        self.last_gathered = NONE;
+        self.ungather();
         let back = mem::replace(&mut self.focused, EMPTY);
         if back.first == NONE {
             return;
@@ -154,6 +153,7 @@ impl<T> Keyed<T> {
 
     /// Takes a result by its number. The index must have been asked for.
     pub(crate) fn take(&mut self, number: u64) -> Option<T> {
+        self.ungather();
         match self.find(number)? {
             Place::Finished(node) => self.take_node(node).map(|(_, output)| output),
             Place::Active(_) => None,
@@ -192,10 +192,6 @@ impl<T> Keyed<T> {
         self.len -= 1;
         if self.focus.contains(&number) {
             self.focused_len -= 1;
-            self.gathered = self.gathered.saturating_sub(1);
-            if node == self.last_gathered {
-                self.last_gathered = NONE;
-            }
         }
         if let Some(index) = &mut self.index {
             index.remove(&number);
@@ -272,16 +268,17 @@ impl<T> Finished for Keyed<T> {
         }
     }
 
+    fn ungather(&mut self) {
+        self.gathered = 0;
+        self.last_gathered = NONE;
+    }
+
     fn len(&self) -> usize {
         self.len
     }
 
-    fn held(&self) -> usize {
-        self.len - self.gathered
-    }
-
     fn due(&self) -> usize {
-        self.held()
+        self.len - self.gathered
     }
 }
 

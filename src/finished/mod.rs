@@ -28,21 +28,29 @@ pub trait Finished {
     /// Takes note that a future will never have an output: it panicked, or there never was one with this number.
     fn skip(&mut self, _number: u64) {}
 
-    /// Takes the next result whose turn has come.
+    /// Takes the next result whose turn has come. None may be gathered.
     fn pop(&mut self) -> Option<(u64, Self::Output)>;
 
     /// Calls `when` with each result whose turn has come and that was not gathered yet, up to the first for which it
     /// returns `true`; returns whether there was one.
     fn gather(&mut self, when: &mut impl FnMut(&Self::Output) -> bool) -> bool;
 
+    /// Takes back what `gather` did, so that results can be taken.
+    fn ungather(&mut self);
+
     /// Returns the number of all results.
     fn len(&self) -> usize;
 
-    /// Returns the number of results not gathered.
-    fn held(&self) -> usize;
-
     /// Returns the number of results not gathered whose turn has come.
     fn due(&self) -> usize;
+
+    /// Returns the number of results that count against the backlog.
+    fn held(&self) -> usize {
+        self.due()
+    }
+
+    /// Counts results against the backlog also before their turn.
+    fn count_all(&mut self) {}
 
     /// Returns whether no further result is wanted.
     fn is_closed(&self) -> bool {

@@ -1,6 +1,7 @@
 //! [`Ordered`]: results in the order of the source.
 
 use alloc::collections::VecDeque;
+use core::mem;
 
 use super::{Finished, IntoUnordered, Order, Unordered};
 
@@ -15,12 +16,14 @@ pub struct Ordered<T> {
     run: usize,
     /// How many of these were gathered.
     gathered: usize,
+    /// How many of these are results.
+    gathered_results: usize,
     /// How many results there are in the run and not gathered.
     due: usize,
     /// How many results there are.
     len: usize,
-    /// How many results there are and not gathered.
-    held: usize,
+    /// Whether results count against the backlog before their turn.
+    count_all: bool,
 }
 
 /// What is known of one number.
@@ -36,18 +39,28 @@ enum Place<T> {
 
 impl<T> Ordered<T> {
     /// Settles an open place.
+    #[inline]
     fn settle(&mut self, number: u64, place: Place<T>) {
         // Places before the front were handed over, so a number is never below it; and a distance that does not fit
         // could not have been filled.
         let index = usize::try_from(number - self.first).unwrap_or(usize::MAX);
-        if index >= self.window.len() {
+        if index == self.window.len() {
+            self.window.push_back(place);
+        } else {
+            self.settle_apart(index, place);
+        }
+        if index == self.run {
+            self.lengthen_run();
+        }
+    }
+
+    /// Settles a place that is not the next one of the window.
+    fn settle_apart(&mut self, index: usize, place: Place<T>) {
+        if index > self.window.len() {
             self.window.resize_with(index, || Place::Open);
             self.window.push_back(place);
         } else {
             self.window[index] = place;
-        }
-        if index == self.run {
-            self.lengthen_run();
         }
     }
 
@@ -69,7 +82,6 @@ impl<T> Finished for Ordered<T> {
 
     fn push(&mut self, number: u64, output: T) {
         self.len += 1;
-        self.held += 1;
         self.settle(number, Place::Held(output));
     }
 
@@ -83,14 +95,9 @@ impl<T> Finished for Ordered<T> {
             let number = self.first;
             self.first += 1;
             self.run -= 1;
-            let was_gathered = self.gathered > 0;
-            self.gathered -= usize::from(was_gathered);
             if let Place::Held(output) = place {
                 self.len -= 1;
-                if !was_gathered {
-                    self.due -= 1;
-                    self.held -= 1;
-                }
+                self.due -= 1;
                 return Some((number, output));
             }
         }
@@ -103,7 +110,7 @@ impl<T> Finished for Ordered<T> {
             self.gathered += 1;
             if let Place::Held(output) = place {
                 self.due -= 1;
-                self.held -= 1;
+                self.gathered_results += 1;
                 if when(output) {
                     return true;
                 }
@@ -112,22 +119,40 @@ impl<T> Finished for Ordered<T> {
         false
     }
 
-    fn len(&self) -> usize {
-        self.len
+    fn ungather(&mut self) {
+        self.due += mem::take(&mut self.gathered_results);
+        self.gathered = 0;
     }
 
-    fn held(&self) -> usize {
-        self.held
+    fn len(&self) -> usize {
+        self.len
     }
 
     fn due(&self) -> usize {
         self.due
     }
+
+    fn held(&self) -> usize {
+        if self.count_all { self.len - self.gathered_results } else { self.due }
+    }
+
+    fn count_all(&mut self) {
+        self.count_all = true;
+    }
 }
 
 impl<T> Default for Ordered<T> {
     fn default() -> Self {
-        Self { window: VecDeque::new(), first: 0, run: 0, gathered: 0, due: 0, len: 0, held: 0 }
+        Self {
+            window: VecDeque::new(),
+            first: 0,
+            run: 0,
+            gathered: 0,
+            gathered_results: 0,
+            due: 0,
+            len: 0,
+            count_all: false,
+        }
     }
 }
 

@@ -20,7 +20,6 @@ impl<T> Finished for Unordered<T> {
     }
 
     fn pop(&mut self) -> Option<(u64, T)> {
-        self.gathered = self.gathered.saturating_sub(1);
         self.results.pop_front()
     }
 
@@ -34,16 +33,16 @@ impl<T> Finished for Unordered<T> {
         false
     }
 
+    fn ungather(&mut self) {
+        self.gathered = 0;
+    }
+
     fn len(&self) -> usize {
         self.results.len()
     }
 
-    fn held(&self) -> usize {
-        self.results.len() - self.gathered
-    }
-
     fn due(&self) -> usize {
-        self.held()
+        self.results.len() - self.gathered
     }
 }
 

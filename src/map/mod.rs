@@ -3,7 +3,9 @@
 mod collect;
 mod indexed;
 
+use alloc::vec::Vec;
 use core::fmt;
+use core::iter;
 use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -96,11 +98,6 @@ impl<Src, Fut, R, S> PoolMap<Src, Fut, R, S> {
     fn from_parts(source: Src, engine: Engine<S, R>) -> Self {
         Self { source, engine, futures: PhantomData }
     }
-
-    #[track_caller]
-    fn assert_fresh(&self, option: &str) {
-        assert!(self.engine.is_fresh(), "`{option}` has to be called before the stream is polled");
-    }
 }
 
 /// The options. They come before the views.
@@ -110,6 +107,11 @@ where
     R: Finished,
     S: ActiveSet<Fut>,
 {
+    #[track_caller]
+    fn assert_fresh(&self, option: &str) {
+        assert!(self.engine.is_fresh(), "`{option}` has to be called before the stream is polled");
+    }
+
     /// Gives results as they finish, not in the order of the source.
     ///
     /// # Examples
@@ -319,7 +321,7 @@ where
 
     /// Returns how many futures may be active at once.
     pub fn size(&self) -> usize {
-        self.engine.size::<Fut>()
+        self.engine.size()
     }
 
     /// Changes how many futures may be active at once. A size of 0 is taken as 1.
@@ -346,7 +348,7 @@ where
         polls: &mut usize,
     ) -> Poll<Option<(u64, R::Output)>> {
         let this = self.project();
-        let backlog = this.engine.backlog;
+        let backlog = this.engine.backlog();
         let found = this.engine.poll_until(cx, this.source, polls, backlog, |engine, _| engine.finished.due() > 0);
         Poll::Ready(if ready!(found) { this.engine.finished.pop() } else { None })
     }
@@ -400,12 +402,14 @@ where
         when: &mut impl FnMut(&R::Output) -> bool,
     ) -> Poll<bool> {
         let this = self.project();
-        let backlog = this.engine.backlog;
+        let backlog = this.engine.backlog();
         this.engine.poll_until(cx, this.source, polls, backlog, |engine, _| engine.finished.gather(when))
     }
 
-    fn take_next(self: Pin<&mut Self>) -> Option<R::Output> {
-        self.project().engine.finished.pop().map(|(_, output)| output)
+    fn take_all(self: Pin<&mut Self>) -> Vec<R::Output> {
+        let finished = &mut self.project().engine.finished;
+        finished.ungather();
+        iter::from_fn(|| finished.pop()).map(|(_, output)| output).collect()
     }
 
     fn counts(&self) -> [usize; 3] {

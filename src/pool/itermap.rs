@@ -1,6 +1,8 @@
 //! [`IterMap`]: the results of one `itermap`, as they finish.
 
+use alloc::vec::Vec;
 use core::fmt;
+use core::iter;
 use core::ops::Range;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -10,7 +12,7 @@ use futures_util::stream::{FusedStream, Stream};
 use super::Pool;
 use crate::active::{ActiveSet, SlotSet};
 use crate::batches::{Batches, Gather};
-use crate::engine::{Backlog, Engine, POLLS};
+use crate::engine::{Engine, POLLS, UNBOUNDED};
 use crate::finished::{Finished, Keyed};
 use crate::key::Key;
 
@@ -107,17 +109,13 @@ impl<'a, F: Future, S: ActiveSet<F>> IterMap<'a, F, S> {
             granted = wish(&mut engine.finished);
             granted || engine.finished.focus_ended() == count
         };
-        ready!(self.pool.engine.poll_until(cx, Pin::new(&mut waiting), polls, Backlog::UNBOUNDED, wish));
+        ready!(self.pool.engine.poll_until(cx, Pin::new(&mut waiting), polls, UNBOUNDED, wish));
         Poll::Ready(granted)
     }
 
     fn poll_pair(&mut self, cx: &mut Context<'_>) -> Poll<Option<(u64, F::Output)>> {
         ready!(self.poll_until(cx, &mut POLLS.clone(), |finished| finished.focused_len() > 0));
-        Poll::Ready(self.pop())
-    }
-
-    fn pop(&mut self) -> Option<(u64, F::Output)> {
-        self.pool.engine.finished.pop_focused()
+        Poll::Ready(self.pool.engine.finished.pop_focused())
     }
 
     /// Returns how many results are left.
@@ -177,8 +175,10 @@ impl<F: Future, S: ActiveSet<F>> Gather for IterMap<'_, F, S> {
         self.get_mut().poll_until(cx, polls, |finished| finished.gather(when))
     }
 
-    fn take_next(self: Pin<&mut Self>) -> Option<F::Output> {
-        self.get_mut().pop().map(|(_, output)| output)
+    fn take_all(self: Pin<&mut Self>) -> Vec<F::Output> {
+        let finished = &mut self.get_mut().pool.engine.finished;
+        finished.ungather();
+        iter::from_fn(|| finished.pop_focused()).map(|(_, output)| output).collect()
     }
 
     fn counts(&self) -> [usize; 3] {

@@ -12,7 +12,7 @@ use futures_util::stream::{FusedStream, Stream};
 
 pub use self::itermap::{IterMap, KeyedIterMap};
 use crate::active::{ActiveSet, SlotSet};
-use crate::engine::{Backlog, Engine, POLLS};
+use crate::engine::{Engine, POLLS, UNBOUNDED};
 use crate::finished::{Finished, Keyed, Place};
 use crate::key::{Key, Keys};
 use crate::source::{Queue, QueueThen};
@@ -180,8 +180,8 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         // One poll is kept for the future itself.
         *polls -= 1;
         let mut waiting = &mut self.waiting;
-        let room = self.engine.poll_until(cx, Pin::new(&mut waiting), polls, Backlog::UNBOUNDED, |engine, queue| {
-            !engine.is_paused() && queue.len() == 0 && engine.active.len() < engine.size::<F>()
+        let room = self.engine.poll_until(cx, Pin::new(&mut waiting), polls, UNBOUNDED, |engine, queue| {
+            !engine.is_paused() && queue.len() == 0 && engine.active.len() < engine.size()
         });
         if !ready!(room) && self.engine.is_paused() {
             self.engine.active.park(cx);
@@ -343,7 +343,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     ) -> Poll<bool> {
         let mut waiting = &mut self.waiting;
         let wish = |engine: &mut _, _: &_| wish(engine);
-        self.engine.poll_until(cx, Pin::new(&mut waiting), polls, Backlog::UNBOUNDED, wish)
+        self.engine.poll_until(cx, Pin::new(&mut waiting), polls, UNBOUNDED, wish)
     }
 
     /// Maps the items through an async function, and returns the results in the order of the items.
@@ -380,13 +380,9 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         let mut taken = 0;
         poll_fn(|cx| {
             let mut source = QueueThen { queue: &mut self.waiting, items: &mut items, make: &mut f, taken: &mut taken };
-            self.engine.poll_until(
-                cx,
-                Pin::new(&mut source),
-                &mut POLLS.clone(),
-                Backlog::UNBOUNDED,
-                |engine, source| source.is_exhausted() && engine.finished.focus_ended() == *source.taken,
-            )
+            self.engine.poll_until(cx, Pin::new(&mut source), &mut POLLS.clone(), UNBOUNDED, |engine, source| {
+                source.is_exhausted() && engine.finished.focus_ended() == *source.taken
+            })
         })
         .await;
         let mut results: Vec<_> = core::iter::from_fn(|| self.engine.finished.pop_focused()).collect();
@@ -530,7 +526,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
 
     /// Returns how many futures may be active at once.
     pub fn size(&self) -> usize {
-        self.engine.size::<F>()
+        self.engine.size()
     }
 
     /// Changes how many futures may be active at once. A size of 0 is taken as 1.
@@ -553,10 +549,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
 
     /// Returns how many results may be in the pool while its stream starts a future: the size, unless it was set.
     pub fn backlog(&self) -> usize {
-        match self.engine.backlog {
-            Backlog::Size => self.size(),
-            Backlog::AtMost(results) => results,
-        }
+        self.engine.backlog()
     }
 
     /// Changes how many results may be in the pool while its stream starts a future, the one about to be handed over
@@ -616,7 +609,7 @@ impl<F: Future, S: ActiveSet<F>> Stream for Pool<F, S> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         this.engine.finished.unfocus();
-        let backlog = this.engine.backlog;
+        let backlog = this.engine.backlog();
         let mut waiting = &mut this.waiting;
         let has_next = |engine: &mut Engine<S, Keyed<F::Output>>, _: &_| engine.finished.len() > 0;
         ready!(this.engine.poll_until(cx, Pin::new(&mut waiting), &mut POLLS.clone(), backlog, has_next));
