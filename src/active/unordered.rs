@@ -3,10 +3,11 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::mem;
 use core::pin::Pin;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::Relaxed;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll, Waker, ready};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::task::AtomicWaker;
@@ -24,7 +25,7 @@ use super::{ActiveSet, Ended};
 /// - a future that is started is polled once more than needed: at once, and again in its turn, since only then does
 ///   `FuturesUnordered` give it a waker;
 /// - it wakes its task more often than needed, when two or more futures wake themselves;
-/// - if the destructor of a future that has just finished panics, its output is lost.
+/// - if the destructor of a future panics that has finished later than at its first poll, its output is lost.
 ///
 /// # Examples
 ///
@@ -92,7 +93,14 @@ impl<F: Future> Future for Tracked<F> {
             this.shared.polls.store(polls - 1, Relaxed);
             this.waker.get_or_insert_with(|| cx.waker().clone());
         }
-        self.poll_future(cx)
+        let poll = ready!(self.as_mut().poll_future(cx));
+        // Dropped here, in case that panics: `FuturesUnordered` would do it when this has returned, which could then no
+        // longer be told from another panic.
+        let mut this = self.project();
+        this.shared.polling.store(*this.slot, Relaxed);
+        this.future.set(None);
+        this.shared.polling.store(NONE, Relaxed);
+        Poll::Ready(poll)
     }
 }
 
@@ -103,9 +111,6 @@ impl<F: Future> Tracked<F> {
         let Some(future) = this.future.as_mut().as_pin_mut() else { return Poll::Ready(None) };
         this.shared.polling.store(*this.slot, Relaxed);
         let poll = future.poll(cx);
-        if poll.is_ready() {
-            this.future.set(None);
-        }
         this.shared.polling.store(NONE, Relaxed);
         poll.map(|output| Some((*this.slot, output)))
     }
@@ -185,8 +190,13 @@ impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
     }
 
     fn release(&mut self, slot: usize) {
-        // The future was dropped as soon as it had finished.
         self.free.push(slot);
+        // One that has finished when it was started is still there, as the newest.
+        if let Some(entry) = Pin::new(&mut self.futures).iter_pin_mut().next() {
+            if entry.slot == slot {
+                entry.project().future.set(None);
+            }
+        }
     }
 
     fn remove(&mut self, slot: usize) {
@@ -203,7 +213,8 @@ impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
     fn clear(&mut self) {
         self.numbers.clear();
         self.free.clear();
-        self.futures = FuturesUnordered::new();
+        drop_futures(&mut Pin::new(&mut self.futures).iter_pin_mut());
+        self.futures.clear();
     }
 
     fn park(&mut self, cx: &mut Context<'_>) -> bool {
@@ -224,6 +235,32 @@ impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
             self.remove(slot);
             self.numbers[slot]
         })
+    }
+}
+
+/// Drops all futures, as a vector would: if the destructor of one panics, the others are dropped all the same.
+/// `FuturesUnordered` would leave them.
+fn drop_futures<'a, F: 'a>(entries: &mut dyn Iterator<Item = Pin<&'a mut Tracked<F>>>) {
+    struct Rest<'a, 'b, F>(&'b mut dyn Iterator<Item = Pin<&'a mut Tracked<F>>>);
+
+    impl<F> Drop for Rest<'_, '_, F> {
+        fn drop(&mut self) {
+            drop_futures(self.0);
+        }
+    }
+
+    let rest = Rest(entries);
+    for entry in &mut *rest.0 {
+        entry.project().future.set(None);
+    }
+    mem::forget(rest);
+}
+
+impl<F> Drop for UnorderedSet<F> {
+    fn drop(&mut self) {
+        // Nor must what the futures do in their destructors wake the task.
+        drop(self.task.take());
+        drop_futures(&mut Pin::new(&mut self.futures).iter_pin_mut());
     }
 }
 

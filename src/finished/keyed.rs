@@ -1,12 +1,13 @@
 //! [`Keyed`]: results as they finish, or by key.
 //!
-//! Results are the nodes of two doubly linked lists in one vector: those in *focus*, which an `itermap` or `map_all`
-//! waits for, and the others. So the first one, and one from anywhere, is taken out in constant time, and places are
-//! reused.
+//! Results are the nodes of a doubly linked list in one vector, in the order in which they finished. So the first one,
+//! and one from anywhere, is taken out in constant time, and places are reused. Those in *focus*, which an `itermap` or
+//! `map_all` waits for, are in a queue of their own besides.
 //!
 //! The index from numbers to places is made when somebody first asks for a future or a result by its key, and kept from
 //! then on: a pool that is only used as a stream does without.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::hash::{BuildHasherDefault, Hasher};
 use core::mem;
@@ -21,17 +22,16 @@ pub(crate) struct Keyed<T> {
     nodes: Vec<Node<T>>,
     /// The first of the nodes not in use, which are linked by `next`.
     vacant: usize,
-    others: List,
-    focused: List,
+    first: usize,
+    last: usize,
     /// The numbers in focus.
     focus: Range<u64>,
-    /// How many of the numbers in focus have ended, with or without a result.
+    /// How many of these have ended, with or without a result.
     focus_ended: u64,
-    /// How many results in focus there are.
-    focused_len: usize,
-    /// How many nodes at the front of `focused` were gathered, and the last of them.
+    /// The nodes of those that have a result, in the order in which they finished.
+    focused: VecDeque<usize>,
+    /// How many of these were gathered.
     gathered: usize,
-    last_gathered: usize,
     /// How many results there are.
     len: usize,
     /// How many results there ever were.
@@ -56,29 +56,20 @@ struct Node<T> {
     next: usize,
 }
 
-#[derive(Clone, Copy)]
-struct List {
-    first: usize,
-    last: usize,
-}
-
 /// No node.
 const NONE: usize = usize::MAX;
-
-const EMPTY: List = List { first: NONE, last: NONE };
 
 impl<T> Keyed<T> {
     pub(crate) fn new() -> Self {
         Self {
             nodes: Vec::new(),
             vacant: NONE,
-            others: EMPTY,
-            focused: EMPTY,
+            first: NONE,
+            last: NONE,
             focus: 0..0,
             focus_ended: 0,
-            focused_len: 0,
+            focused: VecDeque::new(),
             gathered: 0,
-            last_gathered: NONE,
             len: 0,
             executed: 0,
             index: None,
@@ -89,29 +80,18 @@ impl<T> Keyed<T> {
         self.executed
     }
 
-    /// Keeps the results of these numbers apart from now on. None of them may have ended yet.
+    /// Keeps account of these numbers from now on. None of them may have ended yet.
     pub(crate) fn focus(&mut self, numbers: Range<u64>) {
         self.unfocus();
         self.focus = numbers;
     }
 
-    /// Puts the results in focus back among the others, behind them.
+    /// Keeps account of no numbers any more.
     pub(crate) fn unfocus(&mut self) {
         self.focus = 0..0;
         self.focus_ended = 0;
-        self.focused_len = 0;
-        self.ungather();
-        let back = mem::replace(&mut self.focused, EMPTY);
-        if back.first == NONE {
-            return;
-        }
-        if self.others.last == NONE {
-            self.others = back;
-        } else {
-            self.nodes[self.others.last].next = back.first;
-            self.nodes[back.first].previous = self.others.last;
-            self.others.last = back.last;
-        }
+        self.focused.clear();
+        self.gathered = 0;
     }
 
     /// Returns how many of the numbers in focus have ended.
@@ -121,13 +101,13 @@ impl<T> Keyed<T> {
 
     /// Returns how many results in focus wait to be taken.
     pub(crate) fn focused_len(&self) -> usize {
-        self.focused_len
+        self.focused.len()
     }
 
     /// Takes the first result in focus.
     pub(crate) fn pop_focused(&mut self) -> Option<(u64, T)> {
-        let node = self.focused.first;
-        (node != NONE).then(|| self.take_node(node)).flatten()
+        let node = self.focused.pop_front()?;
+        self.take_node(node)
     }
 
     /// Makes the index, if there is none yet, from what is active according to `for_each_active`.
@@ -153,9 +133,11 @@ impl<T> Keyed<T> {
 
     /// Takes a result by its number. The index must have been asked for.
     pub(crate) fn take(&mut self, number: u64) -> Option<T> {
-        self.ungather();
         match self.find(number)? {
-            Place::Finished(node) => self.take_node(node).map(|(_, output)| output),
+            Place::Finished(node) => {
+                self.unfocus();
+                self.take_node(node).map(|(_, output)| output)
+            }
             Place::Active(_) => None,
         }
     }
@@ -167,32 +149,21 @@ impl<T> Keyed<T> {
         }
     }
 
-    fn list(&mut self, number: u64) -> &mut List {
-        if self.focus.contains(&number) { &mut self.focused } else { &mut self.others }
-    }
-
     /// Unlinks a node, and takes what is in it.
     fn take_node(&mut self, node: usize) -> Option<(u64, T)> {
-        let Node { number, previous, next, .. } = self.nodes[node];
-        let output = self.nodes[node].output.take()?;
-        let mut ends = *self.list(number);
-        if previous == NONE {
-            ends.first = next;
-        } else {
-            self.nodes[previous].next = next;
-        }
-        if next == NONE {
-            ends.last = previous;
-        } else {
-            self.nodes[next].previous = previous;
-        }
-        *self.list(number) = ends;
-        self.nodes[node].next = self.vacant;
+        let Node { number, ref mut output, previous, ref mut next } = self.nodes[node];
+        let output = output.take()?;
+        let next = mem::replace(next, self.vacant);
         self.vacant = node;
-        self.len -= 1;
-        if self.focus.contains(&number) {
-            self.focused_len -= 1;
+        match previous {
+            NONE => self.first = next,
+            previous => self.nodes[previous].next = next,
         }
+        match next {
+            NONE => self.last = previous,
+            next => self.nodes[next].previous = previous,
+        }
+        self.len -= 1;
         if let Some(index) = &mut self.index {
             index.remove(&number);
         }
@@ -210,26 +181,25 @@ impl<T> Finished for Keyed<T> {
     }
 
     fn push(&mut self, number: u64, output: T) {
-        let previous = self.list(number).last;
-        let filled = Node { number, output: Some(output), previous, next: NONE };
-        let node = self.vacant;
-        let node = if node == NONE {
-            self.nodes.push(filled);
-            self.nodes.len() - 1
-        } else {
-            self.vacant = self.nodes[node].next;
-            self.nodes[node] = filled;
-            node
+        let filled = Node { number, output: Some(output), previous: self.last, next: NONE };
+        let node = match self.vacant {
+            NONE => {
+                self.nodes.push(filled);
+                self.nodes.len() - 1
+            }
+            node => {
+                self.vacant = self.nodes[node].next;
+                self.nodes[node] = filled;
+                node
+            }
         };
-        if previous == NONE {
-            self.list(number).first = node;
-        } else {
-            self.nodes[previous].next = node;
+        match mem::replace(&mut self.last, node) {
+            NONE => self.first = node,
+            previous => self.nodes[previous].next = node,
         }
-        self.list(number).last = node;
         if self.focus.contains(&number) {
             self.focus_ended += 1;
-            self.focused_len += 1;
+            self.focused.push_back(node);
         }
         self.len += 1;
         self.executed = self.executed.wrapping_add(1);
@@ -246,31 +216,24 @@ impl<T> Finished for Keyed<T> {
     }
 
     fn pop(&mut self) -> Option<(u64, T)> {
-        self.unfocus();
-        let node = self.others.first;
-        (node != NONE).then(|| self.take_node(node)).flatten()
+        match self.first {
+            NONE => None,
+            node => self.take_node(node),
+        }
     }
 
     fn gather(&mut self, when: &mut impl FnMut(&T) -> bool) -> bool {
-        loop {
-            let next = match self.last_gathered {
-                NONE => self.focused.first,
-                last => self.nodes[last].next,
-            };
-            if next == NONE {
-                return false;
-            }
-            self.last_gathered = next;
+        while let Some(&node) = self.focused.get(self.gathered) {
             self.gathered += 1;
-            if self.nodes[next].output.as_ref().is_some_and(&mut *when) {
+            if self.nodes[node].output.as_ref().is_some_and(&mut *when) {
                 return true;
             }
         }
+        false
     }
 
     fn ungather(&mut self) {
         self.gathered = 0;
-        self.last_gathered = NONE;
     }
 
     fn len(&self) -> usize {

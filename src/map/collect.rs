@@ -113,7 +113,7 @@ where
     type IntoFuture = Collect<Self, T>;
 
     fn into_future(self) -> Collect<Self, T> {
-        Collect { items: Vec::with_capacity(self.size_hint().0), stream: self }
+        Collect { items: Vec::new(), stream: self }
     }
 }
 
@@ -128,7 +128,7 @@ where
     type IntoFuture = Collect<Self, (usize, T)>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Collect { items: Vec::with_capacity(self.size_hint().0), stream: self }
+        Collect { items: Vec::new(), stream: self }
     }
 }
 

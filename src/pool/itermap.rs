@@ -30,7 +30,6 @@ pub struct IterMap<'a, F: Future, S = SlotSet<F>> {
 ///
 /// What it leaves when it is dropped stays in the pool.
 #[must_use = "streams do nothing unless polled"]
-#[derive(Debug)]
 pub struct KeyedIterMap<'a, F: Future, S: ActiveSet<F> = SlotSet<F>>(IterMap<'a, F, S>);
 
 impl<'a, F: Future, S: ActiveSet<F>> IterMap<'a, F, S> {
@@ -189,5 +188,11 @@ impl<F: Future, S: ActiveSet<F>> Gather for IterMap<'_, F, S> {
 impl<F: Future, S: ActiveSet<F>> fmt::Debug for IterMap<'_, F, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IterMap").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
+
+impl<F: Future, S: ActiveSet<F>> fmt::Debug for KeyedIterMap<'_, F, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KeyedIterMap").field(&self.0).finish()
     }
 }

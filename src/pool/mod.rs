@@ -442,13 +442,15 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     #[doc(alias = "abort")]
     pub fn cancel(&mut self, key: Key) -> bool {
         if let Some(future) = self.waiting.remove(key) {
+            self.engine.active.wake();
             drop(future);
-            return true;
+        } else if let Some(Place::Active(slot)) = self.find(key) {
+            self.engine.active.wake();
+            self.engine.finished.skip(key.0);
+            self.engine.active.remove(slot);
+        } else {
+            return false;
         }
-        let Some(Place::Active(slot)) = self.find(key) else { return false };
-        self.engine.finished.skip(key.0);
-        self.engine.active.wake();
-        self.engine.active.remove(slot);
         true
     }
 
