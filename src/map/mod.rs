@@ -234,7 +234,8 @@ where
 
     /// Uses another active set than [`SlotSet`].
     ///
-    /// For comparison, or for a set of one's own.
+    /// For comparison, or for a set of one's own. It is made for futures of one type, so it comes after
+    /// [`catch_unwind`](Self::catch_unwind), which goes back to `SlotSet`.
     ///
     /// # Panics
     ///

@@ -33,6 +33,12 @@ use crate::source::{Queue, QueueThen};
 /// As a stream, the pool starts a future only while it holds at most [`backlog`](Self::backlog) results. The `async`
 /// methods start futures whatever the backlog is, since nobody else could take results meanwhile.
 ///
+/// # One type of futures
+///
+/// An async closure makes futures of one type where you call it, and of another where [`map_n`](Self::map_n),
+/// [`map_all`](Self::map_all) or [`itermap`](Self::itermap) does. For a pool that is to hold both, take an `async fn`,
+/// or a closure that returns an async block; for futures that differ anyhow, box them.
+///
 /// # Panics
 ///
 /// If a future panics, the panic passes through whichever call was polling; its place is free, its key finds nothing,
@@ -151,7 +157,8 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
 
     /// Drives the pool until there is a free slot, then starts the future in it.
     ///
-    /// What is in the queue comes first. On a [paused](Self::pause) pool it never ends.
+    /// What is in the queue comes first. On a [paused](Self::pause) pool it never ends. A loop of `spawn`s over futures
+    /// that are always ready does not let other tasks run, and keeps every result until it is taken.
     ///
     /// # Cancel safety
     ///
