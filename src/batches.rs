@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
@@ -44,7 +45,9 @@ pub mod yield_when {
     }
 }
 
-/// A stream of results that can be made a stream of batches.
+/// A stream of results that can be made a stream of batches: what [`Batches`] asks of its stream.
+///
+/// Of use for bounds; not meant to be implemented outside of this crate.
 pub trait Gather: FusedStream {
     /// Gathers results until `when` returns `true`, which gives `Ready(true)`, or until the end: `Ready(false)`.
     fn poll_gather(
@@ -118,6 +121,15 @@ impl<P: Gather, W: FnMut(&P::Item) -> bool> Batches<P, W> {
     }
 }
 
+/// Drops the timer if its poll panics: it must not be polled again.
+struct Armed<'a, D>(Pin<&'a mut Option<D>>);
+
+impl<D> Drop for Armed<'_, D> {
+    fn drop(&mut self) {
+        self.0.set(None);
+    }
+}
+
 /// Takes all results that are there, unless there are none.
 fn take_batch<P: Gather>(stream: Pin<&mut P>) -> Option<Vec<P::Item>> {
     Some(stream.take_all()).filter(|batch| !batch.is_empty())
@@ -153,24 +165,23 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
-        let more = match *this.due {
-            Some(more) => more,
-            None => {
-                if this.timer.is_none() && !this.stream.is_terminated() {
-                    this.timer.set(Some((this.new_timer)()));
-                }
-                let more = match this.stream.as_mut().poll_gather(cx, &mut POLLS.clone(), this.when) {
-                    Poll::Ready(more) => more,
-                    Poll::Pending => match this.timer.as_mut().as_pin_mut() {
-                        Some(timer) => {
-                            ready!(timer.poll(cx));
-                            true
-                        }
-                        None => return Poll::Pending,
-                    },
-                };
-                *this.due.insert(more)
+        let more = if let Some(more) = *this.due {
+            more
+        } else {
+            if this.timer.is_none() && !this.stream.is_terminated() {
+                this.timer.set(Some((this.new_timer)()));
             }
+            let more = if let Poll::Ready(more) = this.stream.as_mut().poll_gather(cx, &mut POLLS.clone(), this.when) {
+                more
+            } else {
+                let mut armed = Armed(this.timer.as_mut());
+                let Some(timer) = armed.0.as_mut().as_pin_mut() else { return Poll::Pending };
+                let fired = timer.poll(cx);
+                mem::forget(armed);
+                ready!(fired);
+                true
+            };
+            *this.due.insert(more)
         };
         // The results leave the pool only after all that may panic.
         this.timer.set(None);

@@ -38,7 +38,7 @@ pub(crate) struct Engine<S, R> {
     pub(crate) active: S,
     pub(crate) finished: R,
     size: usize,
-    /// How many futures may be active for another to be started, less one: the size, or 0 while the pool is paused.
+    /// Another future is started only while fewer than this are active: the size, or 0 while the pool is paused.
     limit: usize,
     /// How many results may be held while a future is started.
     backlog: usize,
@@ -167,14 +167,15 @@ impl<S, R: Finished> Engine<S, R> {
     {
         let recover = Recover::new(self);
         let engine = &mut *recover.engine;
+        // Whether the source has said that it will wake the task: it is not asked again in this call, for it may have
+        // much to do each time.
+        let mut asleep = false;
         let poll = loop {
             let before = *polls;
+            engine.close(source.as_mut());
             engine.poll_woken(cx, polls);
-            let filled = engine.fill(cx, source.as_mut(), polls, backlog);
-            if engine.finished.is_closed() {
-                source.as_mut().close();
-                engine.active.clear();
-            }
+            let filled = engine.fill(cx, source.as_mut(), polls, backlog, &mut asleep);
+            engine.close(source.as_mut());
             if !filled && *polls > 0 {
                 continue;
             }
@@ -188,12 +189,30 @@ impl<S, R: Finished> Engine<S, R> {
                 cx.waker().wake_by_ref();
                 break Poll::Pending;
             }
-            if *polls == before && engine.active.park(cx) {
-                break Poll::Pending;
+            if *polls == before {
+                if engine.active.park(cx) {
+                    break Poll::Pending;
+                }
+                // Woken for nothing, maybe: late wake-ups count as well, or this could go on for ever.
+                *polls -= 1;
             }
         };
         mem::forget(recover);
         poll
+    }
+
+    /// Drops everything but the last result, once no other is wanted.
+    ///
+    /// Called before each poll as well, in case a destructor panicked the last time.
+    fn close<F: Future, Src: Source<F>>(&mut self, source: Pin<&mut Src>)
+    where
+        S: ActiveSet<F>,
+    {
+        if self.finished.is_closed() {
+            self.finished.drop_rest();
+            source.close();
+            self.active.clear();
+        }
     }
 
     /// Starts one future, whatever the size and the backlog: one poll.
@@ -227,6 +246,7 @@ impl<S, R: Finished> Engine<S, R> {
         mut source: Pin<&mut Src>,
         polls: &mut usize,
         backlog: usize,
+        asleep: &mut bool,
     ) -> bool
     where
         F: Future<Output = R::Output>,
@@ -235,14 +255,14 @@ impl<S, R: Finished> Engine<S, R> {
     {
         let least = polls.saturating_sub(TURN);
         while *polls > least {
-            if !self.has_room(backlog) || self.finished.is_closed() {
+            if *asleep || !self.has_room(backlog) || self.finished.is_closed() {
                 return true;
             }
-            let Poll::Ready(Some((number, future))) = source.as_mut().poll_take(cx) else { return true };
-            // Numbers left out have come to nothing; an order must not wait for them.
-            while self.next < number {
-                self.finished.skip(self.next);
-                self.next += 1;
+            let taken = source.as_mut().poll_take(cx);
+            *asleep = taken.is_pending();
+            let Poll::Ready(Some((number, future))) = taken else { return true };
+            if self.next < number {
+                self.finished.leave_out(self.next..number);
             }
             *polls -= 1;
             self.start_unguarded(cx, number, future);

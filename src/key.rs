@@ -42,7 +42,6 @@ pub struct Key(pub(crate) u64);
 /// # });
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "the keys are the only way to the results but the pool's own stream"]
 pub struct Keys(pub(crate) Range<u64>);
 
 impl Iterator for Keys {

@@ -19,7 +19,7 @@ pub mod pool;
 mod source;
 
 pub use crate::active::{ActiveSet, Ended, SlotSet, UnorderedSet};
-pub use crate::batches::{Batches, TimedBatches, yield_when};
+pub use crate::batches::{Batches, Gather, TimedBatches, yield_when};
 pub use crate::ext::{IterPoolExt, StreamPoolExt};
 pub use crate::key::{Key, Keys};
 #[doc(inline)]

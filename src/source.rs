@@ -11,7 +11,9 @@ use pin_project::pin_project;
 
 use crate::key::Key;
 
-/// Gives out the futures that wait, each with its number.
+/// Gives out the futures that wait, each with its number: what [`PoolMap`](super::PoolMap) asks of its source.
+///
+/// Of use for bounds; not meant to be implemented outside of this crate.
 ///
 /// Numbers rise by one from each item of the source to the next. A number that is left out belongs to an item that came
 /// to nothing, because it was cancelled or because the user's closure panicked over it.
@@ -23,10 +25,12 @@ pub trait Source<Fut> {
     fn is_done(&self) -> bool;
 
     /// Returns bounds on the number of futures to come.
-    fn size_hint(&self) -> (usize, Option<usize>);
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, None)
+    }
 
-    /// Drops all that waits.
-    fn close(self: Pin<&mut Self>);
+    /// Drops all that waits, as no more of it is wanted.
+    fn close(self: Pin<&mut Self>) {}
 }
 
 /// The futures pushed into a pool and not started, in their order.
@@ -128,14 +132,6 @@ impl<F> Source<F> for &mut Queue<F> {
     fn is_done(&self) -> bool {
         self.len == 0
     }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.len, Some(self.len))
-    }
-
-    fn close(mut self: Pin<&mut Self>) {
-        drop(self.take_all());
-    }
 }
 
 /// A queue, and behind it an iterator whose items become futures as they are taken.
@@ -174,16 +170,6 @@ impl<F, I: Iterator, G: FnMut(I::Item) -> F> Source<F> for QueueThen<'_, F, I, G
 
     fn is_done(&self) -> bool {
         self.queue.len == 0 && self.is_exhausted()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.queue.len, None)
-    }
-
-    fn close(self: Pin<&mut Self>) {
-        let this = self.get_mut();
-        *this.items = None;
-        drop(this.queue.take_all());
     }
 }
 

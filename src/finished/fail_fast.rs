@@ -1,6 +1,7 @@
 //! [`FailFast`]: results up to the first error.
 
 use core::mem;
+use core::ops::Range;
 
 use super::{Finished, IntoUnordered};
 
@@ -40,7 +41,6 @@ where
         } else {
             self.closed = true;
             self.error = Some((number, output));
-            drop(mem::take(&mut self.results));
         }
     }
 
@@ -50,8 +50,12 @@ where
         }
     }
 
+    fn leave_out(&mut self, numbers: Range<u64>) {
+        self.results.leave_out(numbers);
+    }
+
     fn pop(&mut self) -> Option<(u64, Result<U, E>)> {
-        self.error.take().or_else(|| self.results.pop())
+        if self.closed { self.error.take() } else { self.results.pop() }
     }
 
     fn gather(&mut self, when: &mut impl FnMut(&Result<U, E>) -> bool) -> bool {
@@ -87,6 +91,10 @@ where
 
     fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    fn drop_rest(&mut self) {
+        drop(mem::take(&mut self.results));
     }
 
     fn size_hint(&self, (lower, upper): (usize, Option<usize>)) -> (usize, Option<usize>) {

@@ -6,12 +6,17 @@ mod keyed;
 mod ordered;
 mod unordered;
 
+use core::ops::Range;
+
 pub use self::fail_fast::FailFast;
 pub(crate) use self::keyed::{Keyed, Place};
 pub use self::ordered::Ordered;
 pub use self::unordered::Unordered;
 
-/// Keeps the outputs of futures that have ended, each with its number.
+/// Keeps the outputs of futures that have ended, each with its number: what [`PoolMap`](crate::PoolMap) asks of its order
+/// of results.
+///
+/// Of use for bounds; not meant to be implemented outside of this crate.
 ///
 /// Results may be *gathered*: looked at, as the batch under way, while they stay where they are. What has been gathered
 /// is as good as handed over, and does not count against the backlog.
@@ -25,8 +30,11 @@ pub trait Finished {
     /// Keeps an output.
     fn push(&mut self, number: u64, output: Self::Output);
 
-    /// Takes note that a future will never have an output: it panicked, or there never was one with this number.
+    /// Takes note that a future that was started will never have an output: it panicked, or was cancelled.
     fn skip(&mut self, _number: u64) {}
+
+    /// Takes note that there never was a future with these numbers. An order must not wait for them.
+    fn leave_out(&mut self, _numbers: Range<u64>) {}
 
     /// Takes the next result whose turn has come. None may be gathered.
     fn pop(&mut self) -> Option<(u64, Self::Output)>;
@@ -41,6 +49,11 @@ pub trait Finished {
     /// Returns the number of all results.
     fn len(&self) -> usize;
 
+    /// Returns whether there is no result.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Returns the number of results not gathered whose turn has come.
     fn due(&self) -> usize;
 
@@ -52,10 +65,13 @@ pub trait Finished {
     /// Counts results against the backlog also before their turn.
     fn count_all(&mut self) {}
 
-    /// Returns whether no further result is wanted.
+    /// Returns whether no further result is wanted, apart from what `pop` gives next.
     fn is_closed(&self) -> bool {
         false
     }
+
+    /// Drops the results that are no longer wanted.
+    fn drop_rest(&mut self) {}
 
     /// Turns the number of results that may come into how many will be handed over.
     fn size_hint(&self, hint: (usize, Option<usize>)) -> (usize, Option<usize>) {
@@ -64,12 +80,16 @@ pub trait Finished {
 }
 
 /// Results of a chain that does not fail fast: [`Ordered`] or [`Unordered`].
+///
+/// Of use for bounds; not meant to be implemented outside of this crate.
 pub trait Order: Finished + Default {
     /// The same order for other outputs.
     type Of<U>: Order<Output = U>;
 }
 
 /// What a chain's results become when order no longer matters.
+///
+/// Of use for bounds; not meant to be implemented outside of this crate.
 pub trait IntoUnordered: Finished {
     /// The same results, unordered.
     type Unordered: Finished<Output = Self::Output>;

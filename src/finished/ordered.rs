@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use core::mem;
+use core::ops::Range;
 
 use super::{Finished, IntoUnordered, Order, Unordered};
 
@@ -87,6 +88,10 @@ impl<T> Finished for Ordered<T> {
 
     fn skip(&mut self, number: u64) {
         self.settle(number, Place::Skipped);
+    }
+
+    fn leave_out(&mut self, numbers: Range<u64>) {
+        numbers.for_each(|number| self.skip(number));
     }
 
     fn pop(&mut self) -> Option<(u64, T)> {

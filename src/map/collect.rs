@@ -15,7 +15,9 @@ use crate::engine::POLLS;
 use crate::finished::{Finished, Order};
 use crate::source::Source;
 
-/// A stream that can be polled for several items within the polls of one call.
+/// A stream that can be polled for several items within the polls of one call: what [`Collect`] asks of its stream.
+///
+/// Of use for bounds; not meant to be implemented outside of this crate.
 pub trait Limited: Stream {
     /// `Stream::poll_next`, within what is left of the caller's polls.
     fn poll_limited(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<Self::Item>>;
@@ -45,6 +47,9 @@ where
         self.poll_pair(cx, polls)
     }
 }
+
+/// The most results that room is made for in advance: a size hint may lie, and an endless source has none to keep to.
+const RESERVED: usize = 1024;
 
 /// The future of `.await` on a chain: all results in a `Vec`.
 ///
@@ -113,7 +118,7 @@ where
     type IntoFuture = Collect<Self, T>;
 
     fn into_future(self) -> Collect<Self, T> {
-        Collect { items: Vec::new(), stream: self }
+        Collect { items: Vec::with_capacity(self.size_hint().0.min(RESERVED)), stream: self }
     }
 }
 
@@ -128,7 +133,7 @@ where
     type IntoFuture = Collect<Self, (usize, T)>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Collect { items: Vec::new(), stream: self }
+        Collect { items: Vec::with_capacity(self.size_hint().0.min(RESERVED)), stream: self }
     }
 }
 
@@ -143,7 +148,7 @@ where
     type IntoFuture = TryCollect<Self, U>;
 
     fn into_future(self) -> TryCollect<Self, U> {
-        TryCollect { items: Vec::new(), stream: self }
+        TryCollect { items: Vec::with_capacity(self.size_hint().0.min(RESERVED)), stream: self }
     }
 }
 

@@ -13,19 +13,17 @@ use core::task::{Context, Poll, ready};
 use futures_util::stream::{FusedStream, Stream};
 use pin_project::pin_project;
 
-pub use self::collect::{Collect, TryCollect};
+pub use self::collect::{Collect, Limited, TryCollect};
 pub use self::indexed::Indexed;
 use crate::active::{ActiveSet, SlotSet};
 use crate::batches::{Batches, Gather};
 use crate::engine::{Engine, POLLS};
-pub use crate::finished::{FailFast, Ordered, Unordered};
-use crate::finished::{Finished, IntoUnordered, Order};
+pub use crate::finished::{FailFast, Finished, IntoUnordered, Order, Ordered, Unordered};
 #[cfg(feature = "std")]
 use crate::panic::Panic;
 #[cfg(feature = "std")]
 pub use crate::panic::{CatchUnwind, Catching};
-pub use crate::source::Mapped;
-use crate::source::Source;
+pub use crate::source::{Mapped, Source};
 
 /// The stream that `pool_map` makes of an [iterator](crate::IterPoolExt::pool_map) or a
 /// [stream](crate::StreamPoolExt::pool_map): maps each item to a future, and keeps no more and no less than `size` of
@@ -35,8 +33,8 @@ use crate::source::Source;
 ///
 /// Nothing runs unless the stream is polled. When it is, it polls the futures that were woken, pulls an item and starts
 /// its future for each slot that is free, and then returns a result. So a slot that has become free is filled before a
-/// result is handed over. One poll of the stream polls at most 64 futures; then it returns what it has, or wakes its
-/// task and returns `Pending`.
+/// result is handed over. One poll of the stream polls at most 64 of its futures; then it returns what it has, or wakes
+/// its task and returns `Pending`. (A stage below counts for itself, each time that it is asked for an item.)
 ///
 /// Dropping the stream drops the futures in it.
 ///
@@ -100,7 +98,8 @@ impl<Src, Fut, R, S> PoolMap<Src, Fut, R, S> {
     }
 }
 
-/// The options. They come before the views.
+/// The options. They come before the views, and before the stream is polled, but for `unordered` and `backlog`, which
+/// make sense at any time.
 impl<Src, Fut, R, S> PoolMap<Src, Fut, R, S>
 where
     Fut: Future<Output = R::Output>,
@@ -267,6 +266,8 @@ where
     S: ActiveSet<Fut>,
 {
     /// Gives pairs `(usize, T)`: the item's position in the source, beside its result.
+    ///
+    /// After [`fail_fast`](Self::fail_fast) it is a stream, which cannot be awaited.
     ///
     /// # Examples
     ///

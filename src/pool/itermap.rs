@@ -30,7 +30,7 @@ pub struct IterMap<'a, F: Future, S = SlotSet<F>> {
 ///
 /// What it leaves when it is dropped stays in the pool.
 #[must_use = "streams do nothing unless polled"]
-pub struct KeyedIterMap<'a, F: Future, S: ActiveSet<F> = SlotSet<F>>(IterMap<'a, F, S>);
+pub struct KeyedIterMap<'a, F: Future, S = SlotSet<F>>(IterMap<'a, F, S>);
 
 impl<'a, F: Future, S: ActiveSet<F>> IterMap<'a, F, S> {
     pub(super) fn new(pool: &'a mut Pool<F, S>, numbers: Range<u64>) -> Self {

@@ -26,7 +26,11 @@ use crate::source::{Queue, QueueThen};
 /// **Nothing runs unless the pool is polled**: by its stream, or by an `async` method while that is awaited. There are
 /// no tasks, and no handles that would drive the pool; a pool that is left alone stands still.
 ///
-/// Dropping the pool drops the futures in it.
+/// Dropping the pool drops the futures in it. It keeps the memory that it once needed, for later futures and results; a
+/// future cancelled in the queue gives its place in it back once those before it have left.
+///
+/// A pool wakes the task that last polled it and was not given an answer. Where several tasks take turns with one pool,
+/// the one that polls last has to see to the others.
 ///
 /// # Backlog
 ///
@@ -481,8 +485,8 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     #[doc(alias = "clear")]
     pub fn cancel_all(&mut self) -> usize {
         let len = self.len();
-        self.engine.finished.forget_active();
         self.engine.active.wake();
+        self.engine.finished.forget_active();
         // Dropped on the way out, also if dropping what is active panics.
         let _waiting = self.waiting.take_all();
         self.engine.active.clear();
@@ -564,7 +568,8 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// Changes how many results may be in the pool while its stream starts a future, the one about to be handed over
     /// included.
     ///
-    /// With 0, a slot is refilled only once the last result is taken. With `usize::MAX` there is no bound.
+    /// With 0, a slot is refilled only once the last result is taken. With `usize::MAX` there is no bound. Once set, it
+    /// no longer follows the size.
     ///
     /// # Examples
     ///
@@ -620,7 +625,7 @@ impl<F: Future, S: ActiveSet<F>> Stream for Pool<F, S> {
         this.engine.finished.unfocus();
         let backlog = this.engine.backlog();
         let mut waiting = &mut this.waiting;
-        let has_next = |engine: &mut Engine<S, Keyed<F::Output>>, _: &_| engine.finished.len() > 0;
+        let has_next = |engine: &mut Engine<S, Keyed<F::Output>>, _: &_| !engine.finished.is_empty();
         ready!(this.engine.poll_until(cx, Pin::new(&mut waiting), &mut POLLS.clone(), backlog, has_next));
         Poll::Ready(this.engine.finished.pop().map(|(number, output)| (Key(number), output)))
     }
@@ -633,7 +638,7 @@ impl<F: Future, S: ActiveSet<F>> Stream for Pool<F, S> {
 
 impl<F: Future, S: ActiveSet<F>> FusedStream for Pool<F, S> {
     fn is_terminated(&self) -> bool {
-        self.is_empty() && self.finished() == 0
+        self.is_empty() && self.engine.finished.is_empty()
     }
 }
 
