@@ -295,6 +295,7 @@ async fn in_time<F: Future>(test: F) -> F::Output {
 async fn timetable<T>(start: Instant, batches: &mut AnyBatches<'_, T>) -> Vec<(u128, Vec<T>)> {
     let mut timetable = Vec::new();
     while let Some(batch) = batches.next().await {
+        assert!(!batch.is_empty());
         timetable.push((start.elapsed().as_millis(), batch));
     }
     timetable
@@ -303,7 +304,8 @@ async fn timetable<T>(start: Instant, batches: &mut AnyBatches<'_, T>) -> Vec<(u
 /// Collects the batches by polling for as long as woken.
 #[track_caller]
 fn collect<T>(batches: &mut AnyBatches<'_, T>) -> Vec<Vec<T>> {
-    run(batches.collect())
+    // More would be empty ones, without end.
+    run(batches.take(10_000).collect())
 }
 
 #[track_caller]
@@ -452,7 +454,8 @@ fn the_size_hint_bounds_the_number_of_batches<C: Form>() {
         let when = |output: &u32| (output + 1) % every == 0;
         C::with(1, futures, when, |batches| {
             let mut hints = Vec::new();
-            loop {
+            for calls in 0.. {
+                assert!(calls < 1000, "never ends");
                 hints.push(batches.size_hint());
                 match poll_next(batches) {
                     Poll::Ready(Some(_)) => {}
@@ -496,7 +499,8 @@ fn a_finished_future_wakes_the_task_that_waits_for_a_batch<C: Form>() {
 #[track_caller]
 fn assert_comes_up_for_air<T>(mut batches: &mut AnyBatches<'_, T>, polls: &Cell<usize>, total: usize) {
     let (wakes, task) = Wakes::new();
-    loop {
+    for calls in 0.. {
+        assert!(calls < 10_000, "never ends");
         let before = (polls.get(), wakes.count());
         let poll = Pin::new(&mut batches).poll_next(&mut Context::from_waker(&task));
         let polled = polls.get() - before.0;
@@ -866,17 +870,17 @@ fn a_batch_under_way_does_not_count_against_a_backlog_that_was_set() {
     for backlog in [0, 1, 5] {
         let all: Vec<_> = (0..1000).collect();
         let ordered = all.iter().copied().pool_map(3, ready).backlog(backlog);
-        assert_eq!(run(ordered.batches(yield_when::all_completed).collect::<Vec<_>>()), std::slice::from_ref(&all));
+        assert_eq!(collect(&mut ordered.batches(yield_when::all_completed)), std::slice::from_ref(&all));
         let unordered = all.iter().copied().pool_map(3, ready).backlog(backlog).unordered();
-        assert_eq!(run(unordered.batches(yield_when::all_completed).collect::<Vec<_>>()), [all]);
+        assert_eq!(collect(&mut unordered.batches(yield_when::all_completed)), [all]);
     }
 }
 
 /// With none allowed in the backlog, there is exactly one by the time that the rule has its say.
 #[test]
 fn a_batch_takes_along_no_more_than_the_backlog_allows() {
-    let batches = (0..5).pool_map(2, ready).backlog(0).batches(yield_when::first_completed);
-    assert_eq!(run(batches.collect::<Vec<_>>()), [[0], [1], [2], [3], [4]]);
+    let mut batches = (0..5).pool_map(2, ready).backlog(0).batches(yield_when::first_completed);
+    assert_eq!(collect(&mut batches), [[0], [1], [2], [3], [4]]);
 }
 
 #[test]
@@ -978,7 +982,7 @@ async fn batches_of_borrowed_items_can_be_awaited_inside_of_a_spawned_task() {
         let timed = lengths.batches(yield_when::all_completed).timeout(|| sleep(ms(25)));
         let mut pool = Pool::new(2);
         let keyed = pool.itermap(words.iter(), async |word: &String| word.len()).batches(yield_when::all_completed);
-        (timed.collect::<Vec<_>>().await, keyed.collect::<Vec<_>>().await)
+        (timed.take(9).collect::<Vec<_>>().await, keyed.take(9).collect::<Vec<_>>().await)
     });
     assert_eq!(task.await.unwrap(), (vec![vec![1, 2]], vec![vec![1, 2]]));
 }
@@ -1084,8 +1088,8 @@ fn itermap_batches_ignore_a_full_backlog_of_other_results<S: Set>() {
     pool.set_backlog(0);
     let _ = pool.map_n(0..5, ready);
     run(pool.join());
-    let batches = pool.itermap(5..8, ready).batches(yield_when::all_completed);
-    assert_eq!(run(batches.collect::<Vec<_>>()), [[5, 6, 7]]);
+    let mut batches = pool.itermap(5..8, ready).batches(yield_when::all_completed);
+    assert_eq!(collect(&mut batches), [[5, 6, 7]]);
 }
 
 on_each_set! {

@@ -141,7 +141,7 @@ async fn itermap_gives_what_has_finished_within_the_time_limit() {
     };
     let mut pool = Pool::new(4);
     let batches = pool.itermap([10, 20, 40, 45], job).batches(yield_when::all_completed);
-    let batches: Vec<_> = batches.timeout(|| sleep(ms(25))).collect().await;
+    let batches: Vec<_> = batches.timeout(|| sleep(ms(25))).take(100).collect().await;
     assert_eq!(batches, [[10, 20], [40, 45]]);
 }
 
@@ -322,7 +322,7 @@ fn join_ends_after_a_waiting_future_was_cancelled() {
 async fn itermap_with_a_time_limit_yields_no_empty_batch() {
     let mut pool = Pool::new(2);
     let batches = pool.itermap([100, 300], |time| sleep(ms(time))).batches(yield_when::all_completed);
-    let batches: Vec<_> = batches.timeout(|| sleep(ms(10))).collect().await;
+    let batches: Vec<_> = batches.timeout(|| sleep(ms(10))).take(100).collect().await;
     assert_eq!(batches, [[()], [()]]);
 }
 

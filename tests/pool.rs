@@ -602,6 +602,19 @@ fn take_result_is_none_until_the_future_has_finished_and_after_it_was_taken<S: S
     assert!(pool.is_terminated());
 }
 
+/// A pool may begin to keep account of places only when it is first asked for one.
+fn a_key_finds_what_was_started_and_finished_before_the_pool_was_asked_for_any<S: Set>() {
+    let mut pool = S::pool(2);
+    let [a, b] = hands();
+    let keys: Vec<_> = [done(1), done(2), a.job(), b.job()].into_iter().map(|job| pool.spawn_n(job)).collect();
+    drive(&mut pool);
+    assert_eq!(pool.take_result(keys[0]), Some(1));
+    assert_eq!(run(pool.wait(keys[1])), Some(2));
+    assert!(pool.cancel(keys[2]));
+    b.finish(4);
+    assert_eq!(run(pool.wait(keys[3])), Some(4));
+}
+
 /// If it were not in constant time, this would take minutes.
 fn take_result_is_in_constant_time_however_many_results_are_held<S: Set>() {
     const N: u32 = 200_000;
@@ -1614,8 +1627,8 @@ fn a_closure_or_source_that_panics_in_map_n_or_itermap_leaves_what_was_made_befo
         i
     };
     let mut pool = S::pool(1);
-    assert_panics(|| drop(pool.map_n(0..5, |i| done(third(i)))));
-    assert_panics(|| drop(pool.map_n((10..15).map(|i| 10 + third(i - 10)), done)));
+    assert_panics(|| pool.map_n(0..5, |i| done(third(i))).len());
+    assert_panics(|| pool.map_n((10..15).map(|i| 10 + third(i - 10)), done).len());
     assert_panics(|| drop(pool.itermap(20..25, |i| done(20 + third(i - 20)))));
     assert_panics(|| drop(pool.itermap((30..35).map(|i| 30 + third(i - 30)), done)));
     assert_eq!(pool.waiting(), 8);
@@ -1960,6 +1973,7 @@ on_each_set! {
     wait_starts_futures_whatever_the_backlog,
     wait_dropped_half_way_loses_nothing,
     take_result_is_none_until_the_future_has_finished_and_after_it_was_taken,
+    a_key_finds_what_was_started_and_finished_before_the_pool_was_asked_for_any,
     take_result_is_in_constant_time_however_many_results_are_held,
     results_taken_by_key_do_not_come_again_and_leave_the_rest_in_order,
     join_ends_once_nothing_is_waiting_or_active_whatever_the_backlog,

@@ -6,14 +6,14 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Scope, Thread};
 use std::time::{Duration, Instant};
 use std::{hint, iter};
 
-use futures::future::{Either, pending};
+use futures::future::{Either, Pending, pending};
 use futures::stream::{Stream, StreamExt};
 use futures_pool::prelude::*;
 use futures_pool::{ActiveSet, Pool, SlotSet, UnorderedSet};
@@ -227,17 +227,33 @@ fn no_wake_up_is_lost_in_5000_slots_which_is_more_than_a_summary() {
     check_both_orders(5000, 10_000, 4, UnorderedSet::default);
 }
 
-#[test]
-fn no_wake_up_is_lost_in_the_last_of_5000_slots() {
-    // All slots are held but the last, which is the only one that is woken, from beyond the first summary.
-    let items = 2000;
+/// A thread that never blocks completes the one event there is, at about the time when the poller is about to park;
+/// with so many other slots held below that the event's own is in the first word, in another, under another summary.
+fn check_on_the_way_to_park<S: ActiveSet<Either<Pending<usize>, Event>>>(held: usize, items: usize, set: S) {
     let results = thread::scope(|scope| {
-        let threads = Threads::new(2, scope);
-        let mut stream = (0..4999 + items)
-            .pool_map(5000, |item| match usize::checked_sub(item, 4999) {
+        let (to, events) = channel::<Handle>();
+        scope.spawn(move || {
+            let mut scramble = Scramble(5);
+            loop {
+                match events.try_recv() {
+                    Ok(event) => {
+                        for _ in 0..scramble.below(100) {
+                            hint::spin_loop();
+                        }
+                        event.complete();
+                    }
+                    Err(TryRecvError::Empty) => hint::spin_loop(),
+                    Err(TryRecvError::Disconnected) => return,
+                }
+            }
+        });
+        let threads = Threads { to: vec![to] };
+        let mut stream = (0..held + items)
+            .pool_map(held + 1, |item| match usize::checked_sub(item, held) {
                 None => Either::Left(pending()),
                 Some(item) => Either::Right(threads.event(item)),
             })
+            .with_set(set)
             .unordered();
         let parker = Parker::new();
         let mut results = Vec::new();
@@ -251,6 +267,14 @@ fn no_wake_up_is_lost_in_the_last_of_5000_slots() {
         results
     });
     assert_all(items, results);
+}
+
+#[test]
+fn no_wake_up_is_lost_on_the_way_to_park() {
+    for held in [0, 63, 64, 200, 4200] {
+        check_on_the_way_to_park(held, 20_000, SlotSet::default());
+    }
+    check_on_the_way_to_park(64, 5000, UnorderedSet::default());
 }
 
 #[test]
