@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 use std::{iter, thread, vec};
 
@@ -47,6 +47,7 @@ crate::on_both_sets! {
     growing_wakes_the_task_that_last_polled_and_fills_the_new_slots,
     shrinking_lets_the_surplus_finish,
     a_wake_up_reaches_the_task_that_polled_last,
+    a_wake_up_in_the_middle_of_parking_is_not_lost,
     a_wake_up_of_one_future_by_another_is_not_lost,
     a_wake_up_by_the_source_or_the_closure_is_not_lost,
     one_poll_polls_at_most_64_futures_it_starts_then_wakes_itself,
@@ -924,6 +925,31 @@ fn a_wake_up_reaches_the_task_that_polled_last<S: ActiveSet<Step>>(set: impl Fn(
     lab.finish(1);
     assert_eq!(first.count(), before.0);
     assert!(last.count() > before.1);
+}
+
+/// A task that sends as the last reference to its waker goes.
+struct LastWill(#[expect(dead_code)] oneshot::Sender<()>);
+
+impl Wake for LastWill {
+    fn wake(self: Arc<Self>) {}
+}
+
+fn a_wake_up_in_the_middle_of_parking_is_not_lost<S: ActiveSet<LocalBoxFuture<'static, usize>>>(set: impl Fn() -> S) {
+    // In the first word of slots, in another, under another summary.
+    for held in [0, 63, 64, 200, 4200] {
+        let (will, end) = oneshot::channel();
+        let mut futures: Vec<LocalBoxFuture<'static, usize>> = vec![end.map(move |_| held).boxed_local()];
+        futures.extend((0..held).map(|_| pending().boxed_local()));
+        let futures = futures.into_iter().rev();
+        let mut stream = futures.pool_map(held + 1, |future| future).with_set(set()).unordered();
+        assert_eq!(drain(&mut stream), [Came::Pending]);
+        let task = Waker::from(Arc::new(LastWill(will)));
+        assert_eq!(poll_caught(&mut stream, &task), Came::Pending);
+        drop(task);
+        // The stream has the last of that task, and lets it go when it registers another: after it has looked for
+        // woken futures, and before it is ready to be woken itself.
+        assert_eq!(drain(&mut stream)[0], Came::Item(held));
+    }
 }
 
 /// Futures of which each waits for the one before it to be dropped, and the first for `head`; in rising or in falling

@@ -162,7 +162,9 @@ impl Bench {
         if events.iter().any(|event| matches!(event, Event::Woken(_))) {
             self.must_have_woken();
         }
-        events.into_iter().for_each(|event| self.model.happened(event));
+        for event in events {
+            self.model.happened(event);
+        }
     }
 
     /// Does what has nothing to do with the form of the pool; gives the other operations back.
@@ -385,7 +387,9 @@ impl<S: ActiveSet<Scripted>> Keyed<S> {
         bench.model.waiting.retain(|id| !ids.contains(id));
         if let Some(results) = got {
             assert_eq!(results, ids);
-            ids.iter().for_each(|&id| assert!(bench.model.take(id)));
+            for id in ids {
+                assert!(bench.model.take(id));
+            }
         }
     }
 

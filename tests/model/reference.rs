@@ -8,6 +8,7 @@ use crate::world::{Event, Id};
 pub const POLLS: usize = 64;
 
 /// The pool as the contract describes it.
+#[allow(clippy::struct_excessive_bools)]
 pub struct Reference {
     pub size: usize,
     /// `None`: as many as the size, and in an ordered chain only those whose turn has come.
