@@ -387,7 +387,7 @@ impl<S: ActiveSet<Scripted>> Keyed<S> {
         bench.model.waiting.retain(|id| !ids.contains(id));
         if let Some(results) = got {
             assert_eq!(results, ids);
-            for id in ids {
+            for &id in &ids {
                 assert!(bench.model.take(id));
             }
         }
