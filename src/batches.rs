@@ -59,7 +59,12 @@ pub trait Gather: FusedStream {
 
     /// Takes all results that are there, gathered or not.
     fn take_all(self: Pin<&mut Self>) -> Vec<Self::Item>;
+}
 
+/// A stream of a pool's results that knows the pool's counts.
+///
+/// Of use for bounds; not meant to be implemented outside of this crate.
+pub trait Counts {
     /// Returns the numbers of active futures, of finished results, and the size.
     fn counts(&self) -> [usize; 3];
 }
@@ -225,7 +230,7 @@ where
 /// The counts, for each of the types that are given.
 macro_rules! counts {
     ($($type:ident<P $(, $other:ident)*>),*) => {$(
-        impl<P: Gather $(, $other)*> $type<P $(, $other)*> {
+        impl<P: Counts $(, $other)*> $type<P $(, $other)*> {
             /// Returns how many futures are active: started, and not finished.
             pub fn active(&self) -> usize {
                 self.stream.counts()[0]

@@ -137,12 +137,12 @@ impl<S, R: Finished> Engine<S, R> {
         debug.field("active", &self.active.len()).field("finished", &self.finished.len()).finish_non_exhaustive()
     }
 
-    /// Returns whether a waiting future may be started.
-    fn has_room<F: Future>(&self, backlog: usize) -> bool
+    /// Returns whether a waiting future may be started, where so many of the active ones have lent their slots.
+    fn has_room<F: Future>(&self, lent: usize, backlog: usize) -> bool
     where
         S: ActiveSet<F>,
     {
-        self.active.len() < self.limit && self.finished.held() <= backlog
+        self.active.len().saturating_sub(lent) < self.limit && self.finished.held() <= backlog
     }
 
     /// Polls and fills until `wish` says that it has what it wants.
@@ -255,7 +255,7 @@ impl<S, R: Finished> Engine<S, R> {
     {
         let least = polls.saturating_sub(TURN);
         while *polls > least {
-            if *asleep || !self.has_room(backlog) || self.finished.is_closed() {
+            if *asleep || !self.has_room(source.lent(), backlog) || self.finished.is_closed() {
                 return true;
             }
             let taken = source.as_mut().poll_take(cx);

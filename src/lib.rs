@@ -8,30 +8,36 @@ extern crate std;
 
 mod active;
 mod batches;
+mod callback;
 mod engine;
 mod ext;
 mod finished;
 mod key;
+mod lock;
 pub mod map;
-#[cfg(feature = "std")]
 mod panic;
 pub mod pool;
+pub mod scope;
 mod source;
 
 pub use crate::active::{ActiveSet, Ended, SlotSet, UnorderedSet};
-pub use crate::batches::{Batches, Gather, TimedBatches, yield_when};
+pub use crate::batches::{Batches, Counts, Gather, TimedBatches, yield_when};
+pub use crate::callback::{Callback, CallbackExt};
 pub use crate::ext::{IterPoolExt, StreamPoolExt};
 pub use crate::key::{Key, Keys};
 #[doc(inline)]
 pub use crate::map::PoolMap;
-#[cfg(feature = "std")]
-#[cfg_attr(docsrs, doc(cfg(feature = "std")))]
 pub use crate::panic::Panic;
 #[doc(inline)]
 pub use crate::pool::Pool;
+#[cfg(feature = "std")]
+#[doc(inline)]
+pub use crate::scope::scope;
+#[doc(inline)]
+pub use crate::scope::{LocalScope, Scope, Stopped, Task, iterwait, local_scope};
 
 /// The extension traits: `use futures_pool::prelude::*;`.
 pub mod prelude {
     #[doc(no_inline)]
-    pub use crate::{IterPoolExt, StreamPoolExt};
+    pub use crate::{CallbackExt, IterPoolExt, StreamPoolExt};
 }

@@ -1,21 +1,21 @@
-//! Panics as items: [`Panic`], and the future and the source that make them.
+//! Panics as values: [`Panic`]; and with `std` the future and the source that make items of them.
 
-use core::marker::PhantomData;
-use core::pin::Pin;
-use core::task::{Context, Poll, ready};
-use std::any::Any;
-use std::boxed::Box;
-use std::error::Error;
-use std::fmt;
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::any::Any;
+use core::error::Error;
+use core::fmt;
+#[cfg(feature = "std")]
 use std::panic::{self, AssertUnwindSafe};
-use std::string::String;
-use std::sync::{Mutex, PoisonError};
 
-use pin_project::pin_project;
+#[cfg(feature = "std")]
+pub use self::catch::{CatchUnwind, Catching};
+use crate::lock::Lock;
 
-use crate::source::Source;
-
-/// The panic of a future, caught: what [`PoolMap::catch_unwind`](crate::map::PoolMap::catch_unwind) gives in its place.
+/// The panic of a future, caught: what [`PoolMap::catch_unwind`](crate::map::PoolMap::catch_unwind) gives in its place,
+/// and what [`Stopped::Panicked`](crate::Stopped::Panicked) carries.
+///
+/// Without the feature `std` there are none, since a panic cannot be caught there.
 ///
 /// # Examples
 ///
@@ -33,16 +33,31 @@ pub struct Panic {
     /// What the panic was raised with, if it is text.
     message: Option<String>,
     /// Never locked but by its owner: the lock makes a `Panic` `Sync`, which errors are expected to be.
-    payload: Mutex<Box<dyn Any + Send>>,
+    payload: Lock<Box<dyn Any + Send>>,
+}
+
+/// Calls `f`, and catches its panic. Without the feature `std` the panic passes through.
+///
+/// For what is not seen again after its panic, but for what it shares with others, which is its own affair.
+#[inline(always)]
+#[cfg_attr(not(feature = "std"), expect(clippy::unnecessary_wraps))]
+pub(crate) fn contain<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
+    #[cfg(feature = "std")]
+    {
+        panic::catch_unwind(AssertUnwindSafe(f)).map_err(Panic::new)
+    }
+    #[cfg(not(feature = "std"))]
+    Ok(f())
 }
 
 impl Panic {
+    #[cfg(feature = "std")]
     fn new(payload: Box<dyn Any + Send>) -> Self {
         let message = payload
             .downcast_ref::<&str>()
             .map(|&message| message.into())
             .or_else(|| payload.downcast_ref::<String>().cloned());
-        Self { message, payload: Mutex::new(payload) }
+        Self { message, payload: Lock::new(payload) }
     }
 
     /// Returns what the panic was raised with, if it is text, as it is with `panic!`.
@@ -66,7 +81,7 @@ impl Panic {
     /// # });
     /// ```
     pub fn into_payload(self) -> Box<dyn Any + Send> {
-        self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.payload.into_inner()
     }
 
     /// Goes on with the panic, as if it had not been caught.
@@ -74,6 +89,8 @@ impl Panic {
     /// # Panics
     ///
     /// Always.
+    #[cfg(feature = "std")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
     pub fn resume(self) -> ! {
         panic::resume_unwind(self.into_payload())
     }
@@ -97,70 +114,81 @@ impl fmt::Debug for Panic {
 
 impl Error for Panic {}
 
-/// A future whose panic is its output.
-#[derive(Debug)]
-#[must_use = "futures do nothing unless polled"]
-#[pin_project]
-pub struct CatchUnwind<Fut> {
-    /// `None` after its end.
-    #[pin]
-    future: Option<Fut>,
-}
+/// What [`PoolMap::catch_unwind`](crate::map::PoolMap::catch_unwind) is made of.
+#[cfg(feature = "std")]
+mod catch {
+    use core::marker::PhantomData;
+    use core::pin::Pin;
+    use core::task::{Context, Poll, ready};
 
-impl<Fut: Future> Future for CatchUnwind<Fut> {
-    type Output = Result<Fut::Output, Panic>;
+    use pin_project::pin_project;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut slot = self.project().future;
-        // Nothing of the future is seen again after its panic but what it shares with others, which is its affair.
-        let caught = panic::catch_unwind(AssertUnwindSafe(|| {
-            let future = slot.as_mut().as_pin_mut().expect("`CatchUnwind` polled after its end");
-            let output = ready!(future.poll(cx));
-            slot.set(None);
-            Poll::Ready(output)
-        }));
-        match caught {
-            Ok(poll) => poll.map(Ok),
-            Err(payload) => {
-                let panic = Panic::new(payload);
-                // A second panic, out of the destructor of what has panicked before, has nothing to add.
-                drop(panic::catch_unwind(AssertUnwindSafe(|| slot.set(None))));
-                Poll::Ready(Err(panic))
+    use super::{Panic, contain};
+    use crate::source::Source;
+
+    /// A future whose panic is its output.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    #[pin_project]
+    pub struct CatchUnwind<Fut> {
+        /// `None` after its end.
+        #[pin]
+        future: Option<Fut>,
+    }
+
+    impl<Fut: Future> Future for CatchUnwind<Fut> {
+        type Output = Result<Fut::Output, Panic>;
+
+        fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+            let mut slot = self.project().future;
+            let caught = contain(|| {
+                let future = slot.as_mut().as_pin_mut().expect("`CatchUnwind` polled after its end");
+                let output = ready!(future.poll(cx));
+                slot.set(None);
+                Poll::Ready(output)
+            });
+            match caught {
+                Ok(poll) => poll.map(Ok),
+                Err(panic) => {
+                    // A second panic, out of the destructor of what has panicked before, has nothing to add.
+                    drop(contain(|| slot.set(None)));
+                    Poll::Ready(Err(panic))
+                }
             }
         }
     }
-}
 
-/// The source of a chain that catches panics.
-#[derive(Debug)]
-#[pin_project]
-pub struct Catching<Src, Fut> {
-    #[pin]
-    source: Src,
-    futures: PhantomData<fn() -> Fut>,
-}
-
-impl<Src, Fut> Catching<Src, Fut> {
-    pub(crate) fn new(source: Src) -> Self {
-        Self { source, futures: PhantomData }
-    }
-}
-
-impl<Src: Source<Fut>, Fut> Source<CatchUnwind<Fut>> for Catching<Src, Fut> {
-    fn poll_take(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(u64, CatchUnwind<Fut>)>> {
-        let next = ready!(self.project().source.poll_take(cx));
-        Poll::Ready(next.map(|(number, future)| (number, CatchUnwind { future: Some(future) })))
+    /// The source of a chain that catches panics.
+    #[derive(Debug)]
+    #[pin_project]
+    pub struct Catching<Src, Fut> {
+        #[pin]
+        source: Src,
+        futures: PhantomData<fn() -> Fut>,
     }
 
-    fn is_done(&self) -> bool {
-        self.source.is_done()
+    impl<Src, Fut> Catching<Src, Fut> {
+        pub(crate) fn new(source: Src) -> Self {
+            Self { source, futures: PhantomData }
+        }
     }
 
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.source.size_hint()
-    }
+    impl<Src: Source<Fut>, Fut> Source<CatchUnwind<Fut>> for Catching<Src, Fut> {
+        fn poll_take(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(u64, CatchUnwind<Fut>)>> {
+            let next = ready!(self.project().source.poll_take(cx));
+            Poll::Ready(next.map(|(number, future)| (number, CatchUnwind { future: Some(future) })))
+        }
 
-    fn close(self: Pin<&mut Self>) {
-        self.project().source.close();
+        fn is_done(&self) -> bool {
+            self.source.is_done()
+        }
+
+        fn size_hint(&self) -> (usize, Option<usize>) {
+            self.source.size_hint()
+        }
+
+        fn close(self: Pin<&mut Self>) {
+            self.project().source.close();
+        }
     }
 }

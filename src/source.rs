@@ -29,6 +29,11 @@ pub trait Source<Fut> {
         (0, None)
     }
 
+    /// Returns how many active futures have lent their slots to others.
+    fn lent(&self) -> usize {
+        0
+    }
+
     /// Drops all that waits, as no more of it is wanted.
     fn close(self: Pin<&mut Self>) {}
 }
@@ -108,8 +113,13 @@ impl<F> Queue<F> {
         mem::take(&mut self.futures)
     }
 
+    /// The number of the future at the front; that of the next one pushed if there is none.
+    pub(crate) fn first_number(&self) -> u64 {
+        self.next - self.futures.len() as u64
+    }
+
     pub(crate) fn pop(&mut self) -> Option<(u64, F)> {
-        let number = self.next - self.futures.len() as u64;
+        let number = self.first_number();
         let future = self.futures.pop_front()??;
         self.len -= 1;
         self.drop_holes();

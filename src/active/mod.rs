@@ -10,6 +10,7 @@ mod unordered;
 
 use core::task::{Context, Poll};
 
+pub(crate) use self::ready::ReadyBits;
 pub use self::slot::SlotSet;
 pub use self::unordered::UnorderedSet;
 

@@ -30,7 +30,7 @@ use futures_util::task::AtomicWaker;
 const WIDTH: usize = usize::BITS as usize;
 
 /// The poller's side of the ready bits.
-pub(super) struct ReadyBits {
+pub(crate) struct ReadyBits {
     /// The task and the first word, shared with all wakers.
     root: Arc<Root>,
     /// The other words, by slot number divided by the width, less one.
@@ -127,7 +127,7 @@ fn lowest(bits: &mut usize) -> usize {
 }
 
 impl ReadyBits {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             root: Arc::new(Root {
                 bits: AtomicUsize::new(0),
@@ -147,7 +147,7 @@ impl ReadyBits {
 
     /// Makes the waker of a slot. Slots are asked for in rising order, without gaps; asking again for an earlier one
     /// makes another waker for the same bit.
-    pub(super) fn waker(&mut self, slot: usize) -> Waker {
+    pub(crate) fn waker(&mut self, slot: usize) -> Waker {
         let (number, bit) = (slot / WIDTH, 1 << (slot % WIDTH));
         if number == 0 {
             return Waker::from(Arc::new(RootWaker { root: Arc::clone(&self.root), bit }));
@@ -168,7 +168,7 @@ impl ReadyBits {
     }
 
     /// Says that the poller is at work and need not be woken.
-    pub(super) fn unpark(&mut self) {
+    pub(crate) fn unpark(&mut self) {
         if self.parked {
             self.parked = false;
             self.root.parked.store(false, Relaxed);
@@ -177,7 +177,7 @@ impl ReadyBits {
 
     /// Returns a woken slot, if there is one. Every woken slot has its turn within two rounds over all slots.
     #[inline]
-    pub(super) fn next(&mut self) -> Option<usize> {
+    pub(crate) fn next(&mut self) -> Option<usize> {
         if self.slots == 0 && !self.refill() {
             return None;
         }
@@ -225,7 +225,7 @@ impl ReadyBits {
     }
 
     /// Registers the task to be woken, and looks once more: returns `false` if a slot has been woken already.
-    pub(super) fn park(&mut self, waker: &Waker) -> bool {
+    pub(crate) fn park(&mut self, waker: &Waker) -> bool {
         self.root.task.register(waker);
         self.parked = true;
         self.root.parked.store(true, SeqCst);
@@ -239,7 +239,7 @@ impl ReadyBits {
     }
 
     /// Wakes the task if it is parked.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if self.parked {
             self.root.task.wake();
         }

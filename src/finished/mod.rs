@@ -4,13 +4,15 @@
 mod fail_fast;
 mod keyed;
 mod ordered;
+mod tally;
 mod unordered;
 
 use core::ops::Range;
 
 pub use self::fail_fast::FailFast;
-pub(crate) use self::keyed::{Keyed, Place};
+pub(crate) use self::keyed::{Keyed, NumberHasher, Place};
 pub use self::ordered::Ordered;
+pub(crate) use self::tally::Tally;
 pub use self::unordered::Unordered;
 
 /// Keeps the outputs of futures that have ended, each with its number: what [`PoolMap`](crate::PoolMap) asks of its order

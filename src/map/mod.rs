@@ -16,7 +16,7 @@ use pin_project::pin_project;
 pub use self::collect::{Collect, Limited, TryCollect};
 pub use self::indexed::Indexed;
 use crate::active::{ActiveSet, SlotSet};
-use crate::batches::{Batches, Gather};
+use crate::batches::{Batches, Counts, Gather};
 use crate::engine::{Engine, POLLS};
 pub use crate::finished::{FailFast, Finished, IntoUnordered, Order, Ordered, Unordered};
 #[cfg(feature = "std")]
@@ -413,7 +413,15 @@ where
         finished.ungather();
         iter::from_fn(|| finished.pop()).map(|(_, output)| output).collect()
     }
+}
 
+impl<Src, Fut, R, S> Counts for PoolMap<Src, Fut, R, S>
+where
+    Src: Source<Fut>,
+    Fut: Future<Output = R::Output>,
+    R: Finished,
+    S: ActiveSet<Fut>,
+{
     fn counts(&self) -> [usize; 3] {
         [self.active(), self.finished(), self.size()]
     }

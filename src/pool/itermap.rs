@@ -11,7 +11,7 @@ use futures_util::stream::{FusedStream, Stream};
 
 use super::Pool;
 use crate::active::{ActiveSet, SlotSet};
-use crate::batches::{Batches, Gather};
+use crate::batches::{Batches, Counts, Gather};
 use crate::engine::{Engine, POLLS, UNBOUNDED};
 use crate::finished::{Finished, Keyed};
 use crate::key::Key;
@@ -179,7 +179,9 @@ impl<F: Future, S: ActiveSet<F>> Gather for IterMap<'_, F, S> {
         finished.ungather();
         iter::from_fn(|| finished.pop_focused()).map(|(_, output)| output).collect()
     }
+}
 
+impl<F: Future, S: ActiveSet<F>> Counts for IterMap<'_, F, S> {
     fn counts(&self) -> [usize; 3] {
         [self.active(), self.finished(), self.size()]
     }

@@ -1,0 +1,114 @@
+//! [`CallbackExt`]: work that follows a future in the same slot.
+
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+
+use pin_project::pin_project;
+
+/// Adds [`callback`](Self::callback) to every future.
+pub trait CallbackExt: Future {
+    /// Goes on with `cb(output, ctx)` when the future has finished; the callback's output is that of the whole.
+    ///
+    /// To a pool the two are one future: the callback runs in the slot of the future, is counted as active, and is
+    /// cancelled with it. So there is one method for `spawn`, `spawn_n`, `exec`, `map` and `pool_map` alike. The
+    /// output of a future that can fail is a `Result`, so the callback sees result and error in one.
+    ///
+    /// It is the original's `cb` and `ctx`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::prelude::*;
+    /// use std::num::ParseIntError;
+    ///
+    /// async fn parse(text: &str) -> Result<i32, ParseIntError> {
+    ///     text.parse()
+    /// }
+    ///
+    /// async fn or_else(result: Result<i32, ParseIntError>, otherwise: i32) -> i32 {
+    ///     result.unwrap_or(otherwise)
+    /// }
+    ///
+    /// # futures::executor::block_on(async {
+    /// let numbers = ["1", "x"].into_iter().pool_map(2, |text| parse(text).callback(or_else, -1)).await;
+    /// assert_eq!(numbers, [1, -1]);
+    /// # });
+    /// ```
+    #[doc(alias = "then")]
+    #[doc(alias = "cb")]
+    #[doc(alias = "ctx")]
+    fn callback<C, X, Fut>(self, cb: C, ctx: X) -> Callback<Self, C, X, Fut>
+    where
+        Self: Sized,
+        C: FnOnce(Self::Output, X) -> Fut,
+        Fut: Future,
+    {
+        Callback { state: State::Future { future: self, callback: Some((cb, ctx)) } }
+    }
+}
+
+impl<F: Future> CallbackExt for F {}
+
+/// A future and its callback: what [`CallbackExt::callback`] makes.
+#[must_use = "futures do nothing unless polled"]
+#[pin_project]
+pub struct Callback<F, C, X, Fut> {
+    #[pin]
+    state: State<F, C, X, Fut>,
+}
+
+#[pin_project(project = Project)]
+enum State<F, C, X, Fut> {
+    Future {
+        #[pin]
+        future: F,
+        /// `None` once it was called.
+        callback: Option<(C, X)>,
+    },
+    Callback {
+        #[pin]
+        future: Fut,
+    },
+    Ended,
+}
+
+impl<F, C, X, Fut> Future for Callback<F, C, X, Fut>
+where
+    F: Future,
+    C: FnOnce(F::Output, X) -> Fut,
+    Fut: Future,
+{
+    type Output = Fut::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fut::Output> {
+        let mut state = self.project().state;
+        loop {
+            match state.as_mut().project() {
+                Project::Future { future, callback } => {
+                    let output = ready!(future.poll(cx));
+                    let Some((callback, ctx)) = callback.take() else { panic!("`Callback` polled after its end") };
+                    state.set(State::Ended);
+                    state.set(State::Callback { future: callback(output, ctx) });
+                }
+                Project::Callback { future } => {
+                    let output = ready!(future.poll(cx));
+                    state.set(State::Ended);
+                    return Poll::Ready(output);
+                }
+                Project::Ended => panic!("`Callback` polled after its end"),
+            }
+        }
+    }
+}
+
+impl<F, C, X, Fut> fmt::Debug for Callback<F, C, X, Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::Future { .. } => "future",
+            State::Callback { .. } => "callback",
+            State::Ended => "ended",
+        };
+        f.debug_struct("Callback").field("state", &state).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,687 @@
+//! [`Control`]: what a scope, its handles and its tasks share, apart from the waiting tasks themselves.
+//!
+//! # Counts
+//!
+//! Nothing is counted twice: there are counters of what has happened, each written by one party, and what is waiting or
+//! active follows from them. The counters of the hot path are written by the scope alone (or, as tasks are spawned, under
+//! the lock of its inbox), so they need no locked operation.
+//!
+//! # Lending
+//!
+//! A task that waits for its own scope *lends* its slot: it is not active meanwhile, and another task may run. So work
+//! that forks and joins needs no slot to wait in, and ends at any size.
+//!
+//! - The operations that wait (a [`Task`](super::Task), `exec`, `map`, `itermap`, `join`) know whether they are polled
+//!   inside a task of their scope, by the mark that the task leaves while it is polled; the mark names the thread, so a
+//!   handle that was moved elsewhere is not mistaken for the task. While they are pending, each is entered as a *wait* of
+//!   that task, until it is over or dropped. The entry outlives a single poll, since a combinator in between need not
+//!   poll it every time.
+//! - A task that returns `Pending` with a wait entered is lent.
+//! - A lent task that is woken takes a free slot again before it goes on. If there is none it *claims* one: claims are
+//!   served in their order, and before anything that waits to start.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::hash::BuildHasherDefault;
+use core::mem;
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use core::sync::atomic::{AtomicBool, AtomicUsize};
+use core::task::Waker;
+
+use hashbrown::HashMap;
+
+use crate::finished::NumberHasher;
+use crate::lock::Lock;
+
+/// Identifies a task among those that are alive: the low bits of its number.
+pub(super) type Id = usize;
+
+/// See the [module](self).
+pub(super) struct Control {
+    size: AtomicUsize,
+    paused: AtomicBool,
+    /// How many tasks were spawned.
+    spawned: AtomicUsize,
+    /// How many were started.
+    started: AtomicUsize,
+    /// How many of these have run to their end.
+    ended: AtomicUsize,
+    /// How many were cancelled before they were started.
+    cancelled_waiting: AtomicUsize,
+    /// How many were cancelled after that.
+    cancelled_started: AtomicUsize,
+    /// How many tasks have lent their slots; written under the lock.
+    lent: AtomicUsize,
+    /// How many of these claim a slot; written under the lock.
+    claims: AtomicUsize,
+    /// How many tasks have an entry in `lenders`; written under the lock.
+    lenders: AtomicUsize,
+    /// How many operations wait for room or for the end; written under the lock.
+    waiters: AtomicUsize,
+    /// Whether all tasks with numbers below `cancel_before` are cancelled, and the scope has yet to drop them.
+    cancelling: AtomicBool,
+    cancel_before: AtomicUsize,
+    /// `cancelled_waiting` when they were.
+    cancel_base: AtomicUsize,
+    /// How many of those tasks the scope has dropped so far; they are added to the counters above when all are.
+    swept_waiting: AtomicUsize,
+    swept_started: AtomicUsize,
+    /// The thread on which a task is being polled, or 0; and that task.
+    polling_thread: AtomicUsize,
+    polling_task: AtomicUsize,
+    /// Wakes the scope to look for requests.
+    scope: Waker,
+    state: Lock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Tasks that were cancelled and whose futures the scope has yet to drop.
+    cancelled: Vec<u64>,
+    lenders: HashMap<u64, Lender, BuildHasherDefault<NumberHasher>>,
+    /// Tasks that claim a slot, in their order. Some may have ended meanwhile.
+    claims: VecDeque<Id>,
+    /// How many tasks are waiting for all the others.
+    joining: usize,
+    /// Who waits for the end of tasks.
+    joins: BTreeMap<u64, JoinWait>,
+    /// Who waits for room.
+    room: BTreeMap<u64, Waker>,
+    /// The key of the next entry in these two.
+    next_wait: u64,
+}
+
+/// A task with waits entered, or that has lent its slot.
+#[derive(Default)]
+struct Lender {
+    /// How many operations that the task polls wait for its own scope.
+    waits: usize,
+    /// How many of these are joins.
+    joins: usize,
+    lent: bool,
+    /// The task's waker, while it claims a slot.
+    claim: Option<Waker>,
+}
+
+struct JoinWait {
+    waker: Waker,
+    /// The task that joins, if it is one of the scope's own.
+    task: Option<Id>,
+    /// Whether what it waits for has come about.
+    over: bool,
+}
+
+/// Identifies the thread: not 0.
+fn this_thread() -> usize {
+    #[cfg(feature = "std")]
+    {
+        use core::ptr;
+        std::thread_local! {
+            static MARK: u8 = const { 0 };
+        }
+        MARK.with(|mark| ptr::from_ref(mark).addr())
+    }
+    // Without the standard library, no handle can leave its thread.
+    #[cfg(not(feature = "std"))]
+    1
+}
+
+/// A difference of counters that another thread may be changing: what would be less than 0 is taken as 0.
+fn count(difference: usize) -> usize {
+    if difference > usize::MAX / 2 { 0 } else { difference }
+}
+
+/// Counts one up. Only one thread at a time may write this counter.
+fn count_up(counter: &AtomicUsize) {
+    counter.store(counter.load(Relaxed).wrapping_add(1), Release);
+}
+
+impl Control {
+    pub(super) fn new(size: usize, scope: Waker) -> Self {
+        let zero = AtomicUsize::default;
+        Self {
+            size: AtomicUsize::new(size.max(1)),
+            paused: AtomicBool::new(false),
+            spawned: zero(),
+            started: zero(),
+            ended: zero(),
+            cancelled_waiting: zero(),
+            cancelled_started: zero(),
+            lent: zero(),
+            claims: zero(),
+            lenders: zero(),
+            waiters: zero(),
+            cancelling: AtomicBool::new(false),
+            cancel_before: zero(),
+            cancel_base: zero(),
+            swept_waiting: zero(),
+            swept_started: zero(),
+            polling_thread: zero(),
+            polling_task: zero(),
+            scope,
+            state: Lock::new(State::default()),
+        }
+    }
+
+    /// Wakes the scope to look for requests.
+    pub(super) fn wake(&self) {
+        self.scope.wake_by_ref();
+    }
+
+    // Settings.
+
+    pub(super) fn size(&self) -> usize {
+        self.size.load(Acquire)
+    }
+
+    pub(super) fn set_size(&self, size: usize) {
+        self.size.store(size.max(1), Release);
+        self.wake();
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.load(Acquire)
+    }
+
+    pub(super) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Release);
+        self.wake();
+    }
+
+    // Counts.
+
+    pub(super) fn waiting(&self) -> usize {
+        let cancelled = self.cancelled_waiting.load(Acquire);
+        let spawned = self.spawned.load(Acquire);
+        count(if self.is_cancelling() {
+            let base = self.cancel_base.load(Acquire);
+            spawned.wrapping_sub(self.cancel_before.load(Acquire)).wrapping_sub(cancelled.wrapping_sub(base))
+        } else {
+            spawned.wrapping_sub(self.started.load(Acquire)).wrapping_sub(cancelled)
+        })
+    }
+
+    /// How many tasks are started, not ended, not cancelled, whether they have lent their slots or not.
+    fn alive(&self) -> usize {
+        if self.is_cancelling() {
+            return 0;
+        }
+        let gone = self.ended.load(Acquire).wrapping_add(self.cancelled_started.load(Acquire));
+        count(self.started.load(Acquire).wrapping_sub(gone))
+    }
+
+    pub(super) fn active(&self) -> usize {
+        self.alive().saturating_sub(self.lent.load(Acquire))
+    }
+
+    /// How many tasks have not ended.
+    pub(super) fn len(&self) -> usize {
+        self.waiting() + self.alive()
+    }
+
+    pub(super) fn executed(&self) -> usize {
+        self.ended.load(Acquire)
+    }
+
+    /// How many tasks have lent their slots and do not want them back yet.
+    pub(super) fn lent_out(&self) -> usize {
+        self.lent.load(Acquire) - self.claims.load(Acquire)
+    }
+
+    /// How many items may be made tasks by the caller. A task may fill its own slot, which it lends as soon as it waits.
+    pub(super) fn room(&self) -> usize {
+        if self.is_paused() {
+            return 0;
+        }
+        let own = usize::from(self.polling().is_some());
+        self.size().saturating_add(own).saturating_sub(self.active() + self.waiting())
+    }
+
+    pub(super) fn count_spawned(&self, total: u64) {
+        // Counters go round where a word has 32 bits, and so do their differences.
+        #[expect(clippy::cast_possible_truncation)]
+        self.spawned.store(total as usize, Release);
+    }
+
+    pub(super) fn count_started(&self) {
+        count_up(&self.started);
+    }
+
+    /// Counts a task out that has ended by itself.
+    pub(super) fn count_ended(&self, task: Id) {
+        count_up(&self.ended);
+        self.forget(task);
+    }
+
+    /// Counts a task out that was cancelled: by itself, or with all others.
+    pub(super) fn count_cancelled(&self, task: Id, was_started: bool, with_all: bool) {
+        let counter = match (was_started, with_all) {
+            (false, false) => &self.cancelled_waiting,
+            (true, false) => &self.cancelled_started,
+            (false, true) => &self.swept_waiting,
+            (true, true) => &self.swept_started,
+        };
+        counter.fetch_add(1, Release);
+        self.forget(task);
+    }
+
+    // Cancelling.
+
+    /// Asks the scope to drop a task that was cancelled.
+    pub(super) fn drop_soon(&self, number: u64) {
+        self.state.with(|state| state.cancelled.push(number));
+        self.wake();
+    }
+
+    pub(super) fn take_cancelled(&self) -> Vec<u64> {
+        self.state.with(|state| mem::take(&mut state.cancelled))
+    }
+
+    /// Cancels all tasks spawned so far, and returns how many there were.
+    pub(super) fn cancel_all(&self) -> usize {
+        let len = self.state.with(|_| {
+            let len = self.len();
+            self.cancel_before.store(self.spawned.load(Acquire), Release);
+            self.cancel_base.store(self.cancelled_waiting.load(Acquire), Release);
+            self.cancelling.store(true, Release);
+            len
+        });
+        self.wake();
+        len
+    }
+
+    pub(super) fn is_cancelling(&self) -> bool {
+        self.cancelling.load(Acquire)
+    }
+
+    /// Returns whether a task that is not settled was cancelled by [`cancel_all`](Self::cancel_all).
+    pub(super) fn is_cancelled(&self, task: Id) -> bool {
+        self.is_cancelling() && task.wrapping_sub(self.cancel_before.load(Acquire)) > usize::MAX / 2
+    }
+
+    /// Returns the number before which all tasks are cancelled and have to be dropped.
+    pub(super) fn cancel_before(&self) -> Id {
+        self.cancel_before.load(Acquire)
+    }
+
+    /// Takes note that all tasks with numbers below `before` are dropped.
+    pub(super) fn finish_cancelling(&self, before: Id) {
+        self.state.with(|_| {
+            let waiting = self.swept_waiting.swap(0, Relaxed);
+            self.cancelled_waiting.fetch_add(waiting, Release);
+            self.cancelled_started.fetch_add(self.swept_started.swap(0, Relaxed), Release);
+            if self.cancel_before() == before {
+                self.cancelling.store(false, Release);
+            } else {
+                // All were cancelled once more meanwhile.
+                self.cancel_base.fetch_add(waiting, Release);
+            }
+        });
+    }
+
+    // Lending.
+
+    /// Marks a task as being polled, until the guard is dropped.
+    pub(super) fn enter(&self, task: Id) -> Polling<'_> {
+        self.polling_task.store(task, Relaxed);
+        self.polling_thread.store(this_thread(), Relaxed);
+        Polling { control: self }
+    }
+
+    /// Returns the task inside which this is called, if it is one of this scope's.
+    pub(super) fn polling(&self) -> Option<Id> {
+        // Whoever reads its own thread there has written it, or the scope has on this thread, further up the stack.
+        let thread = self.polling_thread.load(Relaxed);
+        (thread != 0 && thread == this_thread()).then(|| self.polling_task.load(Relaxed))
+    }
+
+    /// Called before a task is polled: returns whether it has a slot. If not it will be woken when it has one.
+    #[inline(always)]
+    pub(super) fn regain(&self, task: Id, waker: &Waker) -> bool {
+        self.lenders.load(Relaxed) == 0 || self.regain_lent(task, waker)
+    }
+
+    #[cold]
+    fn regain_lent(&self, task: Id, waker: &Waker) -> bool {
+        let has_slot = self.state.with(|state| {
+            let free = self.claims.load(Relaxed) == 0 && self.active() < self.size();
+            let Some(lender) = state.lenders.get_mut(&(task as u64)) else { return Some(true) };
+            if lender.lent && lender.claim.is_none() {
+                if !free {
+                    return None;
+                }
+                lender.lent = false;
+                self.lent.fetch_sub(1, Release);
+            }
+            Some(!lender.lent)
+        });
+        has_slot.unwrap_or_else(|| {
+            let waker = waker.clone();
+            self.state.with(|state| {
+                let Some(lender) = state.lenders.get_mut(&(task as u64)) else { return true };
+                lender.claim = Some(waker);
+                state.claims.push_back(task);
+                self.claims.fetch_add(1, Release);
+                false
+            })
+        })
+    }
+
+    /// Called when a task has returned `Pending`: lends its slot if it waits for its own scope.
+    #[inline(always)]
+    pub(super) fn lend(&self, task: Id) {
+        if self.lenders.load(Relaxed) != 0 {
+            self.lend_if_waiting(task);
+        }
+    }
+
+    #[cold]
+    fn lend_if_waiting(&self, task: Id) {
+        self.state.with(|state| {
+            if let Some(lender) = state.lenders.get_mut(&(task as u64)) {
+                if lender.waits == 0 {
+                    state.lenders.remove(&(task as u64));
+                    self.lenders.store(state.lenders.len(), Release);
+                } else if !lender.lent {
+                    lender.lent = true;
+                    self.lent.fetch_add(1, Release);
+                }
+            }
+        });
+    }
+
+    /// Gives free slots to those who claim one, and wakes them. Returns whether there were any.
+    fn grant(&self) -> bool {
+        let mut granted = false;
+        while self.claims.load(Relaxed) != 0 {
+            let waker = self.state.with(|state| {
+                if self.active() >= self.size() {
+                    return None;
+                }
+                let claim = loop {
+                    let task = state.claims.pop_front()?;
+                    // A claim whose task has ended is left in the queue.
+                    let lender = state.lenders.get_mut(&(task as u64));
+                    if let Some((lender, claim)) = lender.and_then(|lender| lender.claim.take().map(|it| (lender, it)))
+                    {
+                        lender.lent = false;
+                        break claim;
+                    }
+                };
+                self.lent.fetch_sub(1, Release);
+                self.claims.fetch_sub(1, Release);
+                Some(claim)
+            });
+            let Some(waker) = waker else { break };
+            waker.wake();
+            granted = true;
+        }
+        granted
+    }
+
+    /// Enters a wait of a task.
+    fn begin_wait(&self, task: Id) {
+        self.state.with(|state| {
+            let lenders = &mut state.lenders;
+            lenders.entry(task as u64).or_default().waits += 1;
+            self.lenders.store(lenders.len(), Release);
+        });
+    }
+
+    /// Takes a wait back. Does nothing if the task has ended.
+    fn end_wait(&self, task: Id) {
+        self.state.with(|state| {
+            let Some(lender) = state.lenders.get_mut(&(task as u64)) else { return };
+            lender.waits = lender.waits.saturating_sub(1);
+            // One that has lent its slot keeps the entry until it has one again.
+            if lender.waits == 0 && !lender.lent {
+                state.lenders.remove(&(task as u64));
+                self.lenders.store(state.lenders.len(), Release);
+            }
+        });
+    }
+
+    /// Takes all entries of a task back that has ended.
+    fn forget(&self, task: Id) {
+        if self.lenders.load(Acquire) == 0 {
+            return;
+        }
+        let lender = self.state.with(|state| {
+            let lender = state.lenders.remove(&(task as u64))?;
+            self.lenders.store(state.lenders.len(), Release);
+            self.lent.fetch_sub(usize::from(lender.lent), Release);
+            self.claims.fetch_sub(usize::from(lender.claim.is_some()), Release);
+            state.joining -= usize::from(lender.joins > 0);
+            Some(lender)
+        });
+        drop(lender);
+    }
+
+    // Waiting for room, and for the end.
+
+    /// Called before the scope rests: grants claims, and wakes those whose room or end has come. `queued` is the number
+    /// of tasks in the queue. Returns whether a task has been woken that has to be polled.
+    pub(super) fn serve(&self, queued: usize) -> bool {
+        let granted = self.grant();
+        if self.waiters.load(Relaxed) != 0 {
+            self.serve_joins();
+            self.serve_room(queued);
+        }
+        granted
+    }
+
+    /// Wakes one of those who wait for room, if there is any.
+    fn serve_room(&self, queued: usize) {
+        if queued > 0 || self.room() == 0 {
+            return;
+        }
+        let waker = self.state.with(|state| {
+            let (_, waker) = state.room.pop_first()?;
+            self.count_waiters(state);
+            Some(waker)
+        });
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Wakes those who wait for the end of tasks, if it has come.
+    pub(super) fn serve_joins(&self) {
+        let wakers = self.state.with(|state| self.end_joins(state));
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
+    /// Says of all joins whose end has come that they are over, and returns whom to wake.
+    fn end_joins(&self, state: &mut State) -> Vec<Waker> {
+        let len = self.len();
+        let mut wakers = Vec::new();
+        if len > state.joining {
+            return wakers;
+        }
+        for join in state.joins.values_mut().filter(|join| !join.over && (len == 0 || join.task.is_some())) {
+            join.over = true;
+            let waker = mem::replace(&mut join.waker, Waker::noop().clone());
+            wakers.push(waker);
+            if let Some(lender) = join.task.and_then(|task| state.lenders.get_mut(&(task as u64))) {
+                lender.joins -= 1;
+                state.joining -= usize::from(lender.joins == 0);
+            }
+        }
+        wakers
+    }
+
+    fn count_waiters(&self, state: &State) {
+        self.waiters.store(state.joins.len() + state.room.len(), Release);
+    }
+
+    /// Wakes whoever waits for anything, as the scope has ended.
+    pub(super) fn close(&self) {
+        self.serve_joins();
+        let room = self.state.with(|state| {
+            let room = mem::take(&mut state.room);
+            self.count_waiters(state);
+            room
+        });
+        for waker in room.into_values() {
+            waker.wake();
+        }
+    }
+}
+
+/// A task is being polled.
+pub(super) struct Polling<'a> {
+    control: &'a Control,
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        self.control.polling_thread.store(0, Relaxed);
+    }
+}
+
+/// What an operation that waits for its scope has entered there.
+///
+/// Its owner takes everything back with [`end`](Self::end) before it is dropped.
+#[derive(Default)]
+pub(super) struct Wait {
+    /// The task that waits.
+    task: Option<Id>,
+    /// The operation's entry among those who wait for room.
+    room: Option<u64>,
+    /// The operation's entry among those who wait for the end.
+    join: Option<u64>,
+}
+
+impl Wait {
+    /// Enters that the operation is pending: to be called whenever it is about to return so.
+    #[inline(always)]
+    pub(super) fn begin(&mut self, control: &Control) {
+        let task = control.polling();
+        if self.task != task {
+            self.move_to(control, task);
+        }
+    }
+
+    #[cold]
+    fn move_to(&mut self, control: &Control, task: Option<Id>) {
+        if let Some(task) = mem::replace(&mut self.task, task) {
+            control.end_wait(task);
+        }
+        if let Some(task) = task {
+            control.begin_wait(task);
+        }
+    }
+
+    /// Enters that the operation waits for room.
+    pub(super) fn begin_room(&mut self, control: &Control, waker: &Waker) {
+        self.begin(control);
+        let waker = waker.clone();
+        let old = control.state.with(|state| {
+            let key = match self.room {
+                // An entry that was served is gone; the next one goes to the end of the line.
+                Some(key) if state.room.contains_key(&key) => key,
+                _ => state.new_key(),
+            };
+            self.room = Some(key);
+            let old = state.room.insert(key, waker);
+            control.count_waiters(state);
+            old
+        });
+        drop(old);
+    }
+
+    /// Takes back that the operation waits for room.
+    pub(super) fn end_room(&mut self, control: &Control) {
+        if let Some(key) = self.room.take() {
+            let old = control.state.with(|state| {
+                let old = state.room.remove(&key);
+                control.count_waiters(state);
+                old
+            });
+            drop(old);
+        }
+    }
+
+    /// Returns whether what a join waits for has come about: no other task, or inside a task no other but those that
+    /// join as well. Enters it if not.
+    pub(super) fn poll_join(&mut self, control: &Control, waker: &Waker) -> bool {
+        let task = control.polling();
+        if self.task != task {
+            self.end(control);
+        }
+        // Put in last, so that it is not woken for what this call finds out.
+        let mut waker = Some(waker.clone());
+        let (over, wakers, old) = control.state.with(|state| {
+            let key = *self.join.get_or_insert_with(|| state.new_key());
+            let old = state.joins.get_mut(&key).map(|join| mem::replace(&mut join.waker, Waker::noop().clone()));
+            if old.is_none() {
+                state.joins.insert(key, JoinWait { waker: Waker::noop().clone(), task, over: false });
+                if let Some(task) = task {
+                    let lender = state.lenders.entry(task as u64).or_default();
+                    lender.waits += 1;
+                    lender.joins += 1;
+                    state.joining += usize::from(lender.joins == 1);
+                    self.task = Some(task);
+                    control.lenders.store(state.lenders.len(), Release);
+                }
+            }
+            control.count_waiters(state);
+            let wakers = control.end_joins(state);
+            let over = match state.joins.get_mut(&key) {
+                Some(join) if !join.over => {
+                    join.waker = waker.take().unwrap_or_else(|| Waker::noop().clone());
+                    false
+                }
+                _ => true,
+            };
+            (over, wakers, old)
+        });
+        drop((old, waker));
+        for waker in wakers {
+            waker.wake();
+        }
+        if over {
+            self.end(control);
+        }
+        over
+    }
+
+    /// Takes everything back.
+    #[inline(always)]
+    pub(super) fn end(&mut self, control: &Control) {
+        if self.task.is_some() || self.room.is_some() || self.join.is_some() {
+            self.end_all(control);
+        }
+    }
+
+    #[cold]
+    fn end_all(&mut self, control: &Control) {
+        self.end_room(control);
+        if let Some(key) = self.join.take() {
+            let old = control.state.with(|state| {
+                let old = state.joins.remove(&key);
+                if let Some(JoinWait { task: Some(task), over: false, .. }) = old {
+                    if let Some(lender) = state.lenders.get_mut(&(task as u64)) {
+                        lender.joins -= 1;
+                        state.joining -= usize::from(lender.joins == 0);
+                    }
+                }
+                control.count_waiters(state);
+                old
+            });
+            drop(old);
+        }
+        if let Some(task) = self.task.take() {
+            control.end_wait(task);
+        }
+    }
+}
+
+impl State {
+    fn new_key(&mut self) -> u64 {
+        self.next_wait += 1;
+        self.next_wait
+    }
+}

@@ -1,0 +1,399 @@
+//! The scope: tasks of unlike types, handles, and work that spawns work. See [`scope()`].
+//!
+//! One future, [`ScopeFuture`], polls the body and the tasks. So the pool goes on whatever the body awaits, a task may
+//! borrow what lives outside the scope, and dropping the scope drops everything in it. Nothing is spawned on an executor.
+//!
+//! # What it promises
+//!
+//! - **No more and no less** than the size of the tasks are active at once; the body is not one of them. Tasks start in
+//!   the order in which they were spawned.
+//! - **No deadlock of its own making.** A task that waits for its own scope (for a [`Task`], [`exec`](Scope::exec),
+//!   [`map`](Scope::map), [`itermap`](Scope::itermap), [`join`](Scope::join)) lends its slot while it waits: it is not
+//!   active then, and another may run. It takes a free slot again, ahead of everything that waits to start, before it
+//!   goes on. So recursion that forks and joins ends at any size, 1 included. [`spawn`](Scope::spawn) inside a task
+//!   does not wait for room.
+//! - **A panic stays with its task**, as [`Stopped::Panicked`] (feature `std`); the body and the others go on. A panic of
+//!   the body drops the tasks and passes on.
+//! - **Cancelling is dropping.** A cancelled task is settled and counted out at once, and its future dropped before the
+//!   scope's current or next poll returns. Unlike a coroutine of Python's, a future cannot catch that.
+//! - No lock is held while code of the user's runs.
+//!
+//! # What a handle may do where
+//!
+//! Handles may leave the scope: other tasks of the executor, and other threads, may spawn, wait and cancel, and are not
+//! mistaken for tasks of the scope. What they wait for comes about only while the scope is polled.
+//!
+//! # Cost
+//!
+//! A task costs two allocations: one box for its future, one for what it shares with its handle.
+
+mod control;
+mod handle;
+mod iterwait;
+mod task;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+
+#[cfg(feature = "std")]
+use futures_util::future::BoxFuture;
+use futures_util::future::LocalBoxFuture;
+use pin_project::pin_project;
+
+use self::control::{Control, Id};
+use self::handle::Hub;
+pub use self::handle::{Exec, Join, LocalScope, Map, Scope, Spawn, TaskBox};
+pub use self::iterwait::{IterWait, KeyedIterWait, iterwait};
+pub use self::task::{Stopped, Task, Tracked};
+use crate::active::{ActiveSet, ReadyBits, SlotSet};
+use crate::engine::{Engine, POLLS, UNBOUNDED};
+use crate::finished::{Finished, Tally};
+use crate::key::Key;
+use crate::source::{Queue, Source};
+
+/// Runs `body` together with the tasks that it spawns, of which at most `size` are active at once; gives the body's
+/// output when all tasks have ended.
+///
+/// It is `async with AioPool(size) as pool:` of the original. The body is called at once, with a handle that may be
+/// cloned, also into tasks; it is polled, as the tasks are, when the scope is. Leaving the body joins. Tasks borrow what
+/// lives outside the scope, but not the body's own locals, as with `std::thread::scope`. A size of 0 is taken as 1.
+///
+/// The tasks have to be `Send`, and so the scope is `Send` if its body is: it may run in `tokio::spawn`. For others there
+/// is [`local_scope`].
+///
+/// See the [module](self) for what it promises.
+///
+/// # Cancel safety
+///
+/// Dropping the scope drops the body and all tasks. Handles that live on give [`Stopped::Cancelled`].
+///
+/// # Panics
+///
+/// If the body does; the tasks are dropped before the panic passes on.
+///
+/// # Examples
+///
+/// ```
+/// async fn length(text: &str) -> usize {
+///     text.len()
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let text = String::from("borrowed");
+/// let total = futures_pool::scope(4, async |pool| {
+///     let a = pool.spawn(length(&text)).await; // there was room, it runs
+///     let b = pool.spawn_n(async { [1, 2, 3] }); // queued; of another type
+///     let c = pool.clone(); // for tasks that spawn more
+///     pool.spawn_n(async move { c.exec(length("more")).await });
+///     a.await.unwrap() + b.await.unwrap().len()
+/// });
+/// assert_eq!(total.await, 11);
+/// # });
+/// ```
+#[cfg(feature = "std")]
+#[cfg_attr(docsrs, doc(cfg(feature = "std")))]
+#[doc(alias = "AioPool")]
+#[doc(alias = "nursery")]
+pub fn scope<'env, F, Fut, T>(size: usize, body: F) -> ScopeFuture<Fut, T, BoxFuture<'env, ()>>
+where
+    F: FnOnce(Scope<'env>) -> Fut,
+    Fut: Future<Output = T>,
+{
+    ScopeFuture::new(size, body)
+}
+
+/// Does the same as [`scope`](scope()) for tasks that need not be `Send`.
+///
+/// # Examples
+///
+/// ```
+/// use std::rc::Rc;
+///
+/// # futures::executor::block_on(async {
+/// let shared = Rc::new(7);
+/// let sum = futures_pool::local_scope(2, async |pool| {
+///     let tasks = pool.map_n(0..3, |x| { let shared = Rc::clone(&shared); async move { x + *shared } });
+///     let mut sum = 0;
+///     for task in tasks {
+///         sum += task.await.unwrap();
+///     }
+///     sum
+/// });
+/// assert_eq!(sum.await, 24);
+/// # });
+/// ```
+pub fn local_scope<'env, F, Fut, T>(size: usize, body: F) -> ScopeFuture<Fut, T, LocalBoxFuture<'env, ()>>
+where
+    F: FnOnce(LocalScope<'env>) -> Fut,
+    Fut: Future<Output = T>,
+{
+    ScopeFuture::new(size, body)
+}
+
+/// The body and the tasks of a scope: the future of [`scope`](scope()) and [`local_scope`].
+#[must_use = "a scope does nothing unless polled"]
+#[pin_project]
+pub struct ScopeFuture<Fut, T, B: Future<Output = ()>> {
+    /// `None` after its end.
+    #[pin]
+    body: Option<Fut>,
+    /// The body's output, until the tasks have ended.
+    output: Option<T>,
+    tasks: Tasks<B>,
+}
+
+/// The tasks of a scope, and what wakes it besides.
+struct Tasks<B: Future<Output = ()>> {
+    engine: Engine<SlotSet<B>, Tally>,
+    queue: Queue<B>,
+    /// Wakes the scope for the body, and for requests of its handles.
+    ready: ReadyBits,
+    body_waker: Waker,
+    /// Whether the body has been woken since it was last polled.
+    body_woken: bool,
+    /// Whether handles have made requests: spawned, cancelled, or changed settings.
+    requests: bool,
+    hub: Arc<Hub<B>>,
+}
+
+/// The place of the body among the ready bits, and that of the requests.
+const BODY: usize = 0;
+const REQUESTS: usize = 1;
+
+impl<Fut: Future<Output = T>, T, B: Future<Output = ()>> ScopeFuture<Fut, T, B> {
+    fn new<'env>(size: usize, body: impl FnOnce(Scope<'env, B>) -> Fut) -> Self {
+        let tasks = Tasks::new(size);
+        let body = body(Scope::new(Arc::clone(&tasks.hub)));
+        Self { body: Some(body), output: None, tasks }
+    }
+}
+
+impl<Fut: Future<Output = T>, T, B: Future<Output = ()>> Future for ScopeFuture<Fut, T, B> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let this = self.project();
+        let (mut body, tasks) = (this.body, this.tasks);
+        assert!(body.is_some() || this.output.is_some(), "`scope` polled after its end");
+        let mut polls = POLLS;
+        tasks.ready.unpark();
+        while polls > 0 {
+            tasks.look();
+            tasks.serve_requests();
+            if mem::take(&mut tasks.body_woken) && body.is_some() {
+                polls -= 1;
+                let abandon = Abandon { tasks };
+                let poll =
+                    body.as_mut().as_pin_mut().map(|it| it.poll(&mut Context::from_waker(&abandon.tasks.body_waker)));
+                if let Some(Poll::Ready(output)) = poll {
+                    *this.output = Some(output);
+                    body.set(None);
+                }
+                mem::forget(abandon);
+                continue;
+            }
+            let poll = tasks.poll(cx, &mut polls);
+            if poll == Poll::Ready(false) && body.is_none() && tasks.close() {
+                return this.output.take().map_or(Poll::Pending, Poll::Ready);
+            }
+            if poll == Poll::Ready(true) {
+                continue;
+            }
+            if polls > 0 {
+                if tasks.ready.park(cx.waker()) {
+                    return Poll::Pending;
+                }
+                // Woken for nothing, maybe: late wake-ups count as well, or this could go on for ever.
+                polls -= 1;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Drops the tasks if the body panics.
+struct Abandon<'a, B: Future<Output = ()>> {
+    tasks: &'a mut Tasks<B>,
+}
+
+impl<B: Future<Output = ()>> Drop for Abandon<'_, B> {
+    fn drop(&mut self) {
+        self.tasks.abandon();
+    }
+}
+
+impl<B: Future<Output = ()>> Tasks<B> {
+    // Without the standard library, a scope and its handles stay on one thread, and an `Arc` is a slower `Rc`.
+    #[cfg_attr(not(feature = "std"), expect(clippy::arc_with_non_send_sync))]
+    fn new(size: usize) -> Self {
+        let mut ready = ReadyBits::new();
+        let body_waker = ready.waker(BODY);
+        let control = Arc::new(Control::new(size, ready.waker(REQUESTS)));
+        Self {
+            engine: Engine::new(size, SlotSet::new(), Tally::default()),
+            queue: Queue::new(),
+            ready,
+            body_waker,
+            body_woken: true,
+            requests: false,
+            hub: Arc::new(Hub::new(control)),
+        }
+    }
+
+    /// Takes note of who was woken.
+    fn look(&mut self) {
+        look(&mut self.ready, &mut self.body_woken, &mut self.requests);
+    }
+
+    /// Does what handles have asked for.
+    fn serve_requests(&mut self) {
+        if !mem::take(&mut self.requests) {
+            return;
+        }
+        let hub = Arc::clone(&self.hub);
+        let control = &*hub.control;
+        let spawned = hub.inbox.with(|inbox| {
+            inbox.announced = false;
+            mem::take(&mut inbox.tasks)
+        });
+        for task in spawned {
+            self.queue.push(task);
+        }
+        if control.size() != self.engine.size() {
+            self.engine.set_size::<B>(control.size());
+        }
+        if control.is_paused() != self.engine.is_paused() {
+            self.engine.set_paused::<B>(control.is_paused());
+        }
+        for number in control.take_cancelled() {
+            self.remove(number);
+        }
+        if control.is_cancelling() {
+            self.remove_all_before(control.cancel_before());
+            control.finish_cancelling(control.cancel_before());
+        }
+    }
+
+    /// Drops a task that was cancelled.
+    fn remove(&mut self, number: u64) {
+        if let Some(task) = self.queue.remove(Key(number)) {
+            drop(task);
+        } else if let Some(slot) = self.engine.finished.slot(number, |visit| self.engine.active.for_each(visit)) {
+            self.engine.finished.skip(number);
+            self.engine.active.remove(slot);
+        }
+    }
+
+    /// Drops all tasks with numbers before this.
+    #[expect(clippy::cast_possible_truncation)]
+    fn remove_all_before(&mut self, before: Id) {
+        // Numbers as differences to `before`: those before it are negative.
+        let is_before = |number: u64| (number as Id).wrapping_sub(before) > Id::MAX / 2;
+        while self.queue.len() > 0 && is_before(self.queue.first_number()) {
+            drop(self.queue.pop());
+        }
+        let mut slots = Vec::new();
+        self.engine.active.for_each(&mut |slot, number| {
+            if is_before(number) {
+                slots.push((slot, number));
+            }
+        });
+        for (slot, number) in slots {
+            self.engine.finished.skip(number);
+            self.engine.active.remove(slot);
+        }
+    }
+
+    /// Polls and starts tasks. `Ready(true)`: there is something else to do; `Ready(false)`: no task is left.
+    fn poll(&mut self, cx: &mut Context<'_>, polls: &mut usize) -> Poll<bool> {
+        let Self { engine, queue, ready, body_woken, requests, hub, .. } = self;
+        let control = &*hub.control;
+        let mut source = Waiting { queue, control };
+        engine.poll_until(cx, Pin::new(&mut source), polls, UNBOUNDED, |_, source| {
+            let granted = control.serve(source.queue.len());
+            look(ready, body_woken, requests);
+            granted || *body_woken || *requests
+        })
+    }
+
+    /// Ends the scope, unless a task has been spawned meanwhile.
+    fn close(&mut self) -> bool {
+        let closed = self.hub.inbox.with(|inbox| {
+            inbox.closed = inbox.tasks.is_empty();
+            inbox.closed
+        });
+        if closed {
+            self.hub.control.close();
+        }
+        closed
+    }
+
+    /// Ends the scope, and drops all tasks.
+    fn abandon(&mut self) {
+        let spawned = self.hub.inbox.with(|inbox| {
+            inbox.closed = true;
+            mem::take(&mut inbox.tasks)
+        });
+        let waiting = self.queue.take_all();
+        self.engine.active.clear();
+        drop((waiting, spawned));
+        self.hub.control.close();
+    }
+}
+
+/// Takes note of who was woken.
+fn look(ready: &mut ReadyBits, body_woken: &mut bool, requests: &mut bool) {
+    while let Some(woken) = ready.next() {
+        match woken {
+            BODY => *body_woken = true,
+            _ => *requests = true,
+        }
+    }
+}
+
+// Breaks the circles of tasks that hold handles.
+impl<B: Future<Output = ()>> Drop for Tasks<B> {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
+/// The queue of a scope, as the engine sees it.
+struct Waiting<'a, B> {
+    queue: &'a mut Queue<B>,
+    control: &'a Control,
+}
+
+impl<B> Source<B> for Waiting<'_, B> {
+    fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<(u64, B)>> {
+        if self.control.is_cancelling() {
+            // They are dropped first.
+            return Poll::Ready(None);
+        }
+        Poll::Ready(self.get_mut().queue.pop())
+    }
+
+    fn is_done(&self) -> bool {
+        self.queue.len() == 0
+    }
+
+    fn lent(&self) -> usize {
+        self.control.lent_out()
+    }
+}
+
+impl<Fut, T, B: Future<Output = ()>> fmt::Debug for ScopeFuture<Fut, T, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let control = &self.tasks.hub.control;
+        f.debug_struct("ScopeFuture")
+            .field("size", &control.size())
+            .field("waiting", &control.waiting())
+            .field("active", &control.active())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,449 @@
+//! [`Task`], the handle; the cell that it shares with its future; and [`Tracked`], the future as the scope keeps it.
+
+use alloc::sync::Arc;
+use core::error::Error;
+use core::fmt;
+use core::mem;
+use core::pin::Pin;
+use core::sync::atomic::AtomicU8;
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use core::task::{Context, Poll, Waker};
+
+use futures_util::future::FusedFuture;
+use pin_project::{pin_project, pinned_drop};
+
+use super::control::{Control, Id, Wait};
+use super::iterwait::Arrivals;
+use crate::key::Key;
+use crate::lock::Lock;
+use crate::panic::{Panic, contain};
+
+/// Why a task has no output.
+#[derive(Debug)]
+pub enum Stopped {
+    /// It was cancelled, or its scope was dropped or has ended before it could run.
+    Cancelled,
+    /// It has panicked. (Never without the feature `std`, since a panic cannot be caught there.)
+    Panicked(Panic),
+}
+
+impl Stopped {
+    /// Returns whether the task was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled)
+    }
+
+    /// Returns whether the task has panicked.
+    pub fn is_panicked(&self) -> bool {
+        matches!(self, Self::Panicked(_))
+    }
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled => f.write_str("the task was cancelled"),
+            Self::Panicked(panic) => match panic.message() {
+                Some(message) => write!(f, "the task panicked: {message}"),
+                None => f.write_str("the task panicked"),
+            },
+        }
+    }
+}
+
+impl Error for Stopped {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Cancelled => None,
+            Self::Panicked(panic) => Some(panic),
+        }
+    }
+}
+
+/// The handle of a task in a scope: a future of its output.
+///
+/// The task runs whether its handle is awaited or not; dropping the handle detaches the task, and its output is dropped
+/// when it has finished.
+///
+/// # Cancel safety
+///
+/// A handle may be polled by reference (`(&mut task).await`), dropped half-way, and polled again. Inside a task of the
+/// same scope, the slot is lent for as long as the handle is awaited; see the [module](super).
+///
+/// # Panics
+///
+/// If it is polled again after it has given its result.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{Stopped, local_scope};
+/// use std::future::pending;
+///
+/// # futures::executor::block_on(async {
+/// local_scope(2, async |pool| {
+///     let answer = pool.spawn_n(async { 42 });
+///     let never = pool.spawn_n(pending::<()>());
+///     assert_eq!(answer.await.unwrap(), 42);
+///     assert!(never.cancel());
+///     assert!(matches!(never.await, Err(Stopped::Cancelled)));
+/// })
+/// .await;
+/// # });
+/// ```
+#[doc(alias = "JoinHandle")]
+#[must_use = "dropping a task detaches it; await it for its output"]
+pub struct Task<T> {
+    cell: Arc<Cell<T>>,
+    wait: Wait,
+}
+
+/// Where a task's output goes, and who waits for it.
+pub(super) struct Cell<T> {
+    number: u64,
+    control: Arc<Control>,
+    /// One of the following. Rises only; becomes `SETTLED` under the lock.
+    status: AtomicU8,
+    slot: Lock<Slot<T>>,
+}
+
+/// Not started.
+const WAITING: u8 = 0;
+/// Not started, and somebody is to be told when it is.
+const AWAITED: u8 = 1;
+/// Started.
+const ACTIVE: u8 = 2;
+/// Finished, panicked, or cancelled.
+const SETTLED: u8 = 3;
+
+struct Slot<T> {
+    /// `Some` from when the task is settled until its result is taken.
+    result: Option<Result<T, Stopped>>,
+    /// A number that rises as tasks end.
+    order: usize,
+    notify: Notify,
+}
+
+/// Who is told that a task has started, if that was asked for, and that it is settled.
+enum Notify {
+    Nobody,
+    Waker(Waker),
+    /// The stream of [`iterwait`](super::iterwait), in which the task has this place.
+    Arrivals(Arc<Arrivals>, usize),
+}
+
+impl Notify {
+    fn notify(self) {
+        match self {
+            Self::Nobody => {}
+            Self::Waker(waker) => waker.wake(),
+            Self::Arrivals(arrivals, place) => arrivals.push(place),
+        }
+    }
+}
+
+impl<T> Cell<T> {
+    pub(super) fn new(number: u64, control: Arc<Control>) -> Self {
+        let slot = Slot { result: None, order: 0, notify: Notify::Nobody };
+        Self { number, control, status: AtomicU8::new(WAITING), slot: Lock::new(slot) }
+    }
+
+    /// A task that never was.
+    pub(super) fn cancelled(number: u64, control: Arc<Control>) -> Self {
+        let slot = Slot { result: Some(Err(Stopped::Cancelled)), order: 0, notify: Notify::Nobody };
+        Self { number, control, status: AtomicU8::new(SETTLED), slot: Lock::new(slot) }
+    }
+
+    #[expect(clippy::cast_possible_truncation)]
+    fn id(&self) -> Id {
+        self.number as Id
+    }
+
+    /// Returns whether the task has ended.
+    fn is_settled(&self) -> bool {
+        self.status.load(Acquire) == SETTLED || self.control.is_cancelled(self.id())
+    }
+
+    /// Takes note that the task is started, unless it has been cancelled. Returns the status before.
+    fn start(&self) -> u8 {
+        let update = |status| (status < ACTIVE).then_some(ACTIVE);
+        match self.status.fetch_update(AcqRel, Acquire, update) {
+            Ok(status) => {
+                self.control.count_started();
+                status
+            }
+            Err(status) => status,
+        }
+    }
+
+    /// Puts the result in, unless there is one or the task has come as far as `limit`. `None` stands for a cancellation.
+    ///
+    /// Returns whether the result was put in: whether it is this call that has ended the task.
+    fn settle(&self, result: Option<Result<T, Stopped>>, limit: u8) -> bool {
+        // Taken out under the lock, dropped and notified after it.
+        let mut result = result;
+        let settled = self.slot.with(|slot| {
+            let update = |status| (status < limit).then_some(SETTLED);
+            let before = self.status.fetch_update(AcqRel, Acquire, update).ok()?;
+            let with_all = self.control.is_cancelled(self.id());
+            let ended = result.is_some() && before == ACTIVE && !with_all;
+            let stored = if ended { result.take() } else { Some(Err(Stopped::Cancelled)) };
+            slot.order = self.control.executed();
+            slot.result = stored;
+            if ended {
+                self.control.count_ended(self.id());
+            } else {
+                self.control.count_cancelled(self.id(), before == ACTIVE, with_all);
+            }
+            Some((mem::replace(&mut slot.notify, Notify::Nobody), with_all))
+        });
+        drop(result);
+        let Some((notify, with_all)) = settled else { return false };
+        notify.notify();
+        !with_all
+    }
+
+    /// Cancels the task, unless it has come as far as `limit`.
+    fn cancel(&self, limit: u8) -> bool {
+        let cancelled = self.settle(None, limit);
+        if cancelled {
+            self.control.drop_soon(self.number);
+        }
+        cancelled
+    }
+
+    /// Arranges for `waker` to be woken when the task is settled, and before that when it is started if `at_start`.
+    /// Returns what there is to be had: a result, or (if `at_start`) that the task has started.
+    fn poll(&self, waker: &Waker, at_start: bool) -> Poll<Option<Result<T, Stopped>>> {
+        if self.control.is_cancelled(self.id()) {
+            self.settle(None, SETTLED);
+        }
+        let mut new = None;
+        let (poll, old) = loop {
+            let step = self.slot.with(|slot| {
+                if at_start && self.status.fetch_max(AWAITED, AcqRel) >= ACTIVE {
+                    return Some((Poll::Ready(None), Notify::Nobody));
+                }
+                if self.status.load(Relaxed) == SETTLED {
+                    return Some((Poll::Ready(slot.result.take()), Notify::Nobody));
+                }
+                match &slot.notify {
+                    Notify::Waker(old) if old.will_wake(waker) => Some((Poll::Pending, Notify::Nobody)),
+                    _ => new.take().map(|new| (Poll::Pending, mem::replace(&mut slot.notify, Notify::Waker(new)))),
+                }
+            });
+            match step {
+                Some(step) => break step,
+                None => new = Some(waker.clone()),
+            }
+        };
+        drop((new, old));
+        poll
+    }
+}
+
+impl<T> Task<T> {
+    pub(super) fn new(cell: Arc<Cell<T>>) -> Self {
+        Self { cell, wait: Wait::default() }
+    }
+
+    /// Cancels the task, unless it has ended; returns whether it has done so.
+    ///
+    /// The task is counted out and settled at once: awaited, its handle gives [`Stopped::Cancelled`]. Its future is
+    /// dropped before the scope's current or next poll returns. Cancelling it again is harmless, and so is a task that
+    /// cancels itself.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::local_scope;
+    /// use std::future::pending;
+    ///
+    /// # futures::executor::block_on(async {
+    /// local_scope(1, async |pool| {
+    ///     let task = pool.spawn_n(pending::<()>());
+    ///     assert!(task.cancel());
+    ///     assert!(!task.cancel());
+    ///     assert!(task.is_finished());
+    ///     assert_eq!(pool.len(), 0);
+    /// })
+    /// .await;
+    /// # });
+    /// ```
+    #[doc(alias = "abort")]
+    pub fn cancel(&self) -> bool {
+        self.cell.cancel(SETTLED)
+    }
+
+    /// Cancels the task unless it has started.
+    pub(super) fn cancel_waiting(&self) {
+        self.cell.cancel(ACTIVE);
+    }
+
+    /// Returns whether the task has ended: finished, panicked, or cancelled.
+    pub fn is_finished(&self) -> bool {
+        self.cell.is_settled()
+    }
+
+    /// Returns the key of the task: unique within its scope, and rising in the order of spawning.
+    pub fn key(&self) -> Key {
+        Key(self.cell.number)
+    }
+
+    pub(super) fn control(&self) -> &Arc<Control> {
+        &self.cell.control
+    }
+
+    /// Returns whether the task has started; arranges for `waker` to be woken when it has.
+    pub(super) fn poll_started(&self, waker: &Waker) -> bool {
+        self.cell.poll(waker, true).is_ready()
+    }
+
+    /// Takes the result, if the task has ended, and the number of its turn in ending.
+    pub(super) fn take(&self) -> Option<(usize, Result<T, Stopped>)> {
+        if self.cell.control.is_cancelled(self.cell.id()) {
+            self.cell.settle(None, SETTLED);
+        }
+        self.cell.slot.with(|slot| Some((slot.order, slot.result.take()?)))
+    }
+
+    /// Has the task's `place` put into `arrivals` when it is settled; returns whether it is settled already.
+    pub(super) fn announce(&self, arrivals: &Arc<Arrivals>, place: usize) -> bool {
+        let notify = Notify::Arrivals(Arc::clone(arrivals), place);
+        let (settled, old) = self.cell.slot.with(|slot| {
+            let settled = self.cell.status.load(Relaxed) == SETTLED;
+            (settled, if settled { notify } else { mem::replace(&mut slot.notify, notify) })
+        });
+        drop(old);
+        settled
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, Stopped>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { cell, wait } = self.get_mut();
+        let poll = cell.poll(cx.waker(), false);
+        match poll {
+            Poll::Ready(result) => {
+                wait.end(&cell.control);
+                Poll::Ready(result.expect("`Task` polled after its end"))
+            }
+            Poll::Pending => {
+                wait.begin(&cell.control);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> FusedFuture for Task<T> {
+    fn is_terminated(&self) -> bool {
+        self.cell.slot.with(|slot| self.cell.status.load(Relaxed) == SETTLED && slot.result.is_none())
+    }
+}
+
+// The output is never pinned in the cell.
+impl<T> Unpin for Task<T> {}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.wait.end(&self.cell.control);
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("key", &self.key())
+            .field("is_finished", &self.is_finished())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A task's future, with the way to its handle: what a scope keeps, in a box.
+///
+/// Of use for bounds only.
+#[pin_project(PinnedDrop)]
+pub struct Tracked<F, T> {
+    /// `None` after its end.
+    #[pin]
+    future: Option<F>,
+    /// `None` while it is dropped.
+    cell: Option<Arc<Cell<T>>>,
+}
+
+impl<F, T> Tracked<F, T> {
+    pub(super) fn new(future: F, cell: Arc<Cell<T>>) -> Self {
+        Self { future: Some(future), cell: Some(cell) }
+    }
+}
+
+impl<F: Future<Output = T>, T> Future for Tracked<F, T> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        let mut future = this.future;
+        let Some(cell) = this.cell else { return Poll::Ready(()) };
+        let status = cell.status.load(Relaxed);
+        let before = if status < ACTIVE { cell.start() } else { status };
+        if before == SETTLED || cell.control.is_cancelled(cell.id()) {
+            return Poll::Ready(());
+        }
+        if !cell.control.regain(cell.id(), cx.waker()) {
+            return Poll::Pending;
+        }
+        let polling = cell.control.enter(cell.id());
+        let polled = contain(|| match future.as_mut().as_pin_mut() {
+            Some(running) => running.poll(cx).map(|output| {
+                future.set(None);
+                output
+            }),
+            None => Poll::Pending,
+        });
+        let result = match polled {
+            Ok(Poll::Ready(output)) => Ok(output),
+            Ok(Poll::Pending) => {
+                drop(polling);
+                if cell.is_settled() {
+                    return Poll::Ready(());
+                }
+                cell.control.lend(cell.id());
+                if before == AWAITED {
+                    let notify = cell.slot.with(|slot| mem::replace(&mut slot.notify, Notify::Nobody));
+                    notify.notify();
+                }
+                return Poll::Pending;
+            }
+            Err(panic) => {
+                // A second panic, out of the destructor of what has panicked before, has nothing to add.
+                drop(contain(|| future.set(None)));
+                Err(Stopped::Panicked(panic))
+            }
+        };
+        drop(polling);
+        cell.settle(Some(result), SETTLED);
+        Poll::Ready(())
+    }
+}
+
+#[pinned_drop]
+impl<F, T> PinnedDrop for Tracked<F, T> {
+    fn drop(self: Pin<&mut Self>) {
+        let this = self.project();
+        let mut future = this.future;
+        let Some(cell) = this.cell.take() else { return };
+        // A panic of a task stays with the task; the others go on.
+        let dropped = contain(|| future.set(None));
+        cell.settle(dropped.err().map(|panic| Err(Stopped::Panicked(panic))), SETTLED);
+        drop(contain(|| drop(cell)));
+    }
+}
+
+impl<F, T> fmt::Debug for Tracked<F, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tracked").finish_non_exhaustive()
+    }
+}
