@@ -27,6 +27,7 @@ use std::alloc::System;
 use std::fmt;
 use std::future::Future;
 use std::hint::black_box;
+use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -38,15 +39,21 @@ use clap::Parser;
 use futures::stream::{self, Stream, StreamExt};
 use futures_buffered::BufferedStreamExt;
 use futures_pool::prelude::*;
-use futures_pool::{ActiveSet, Pool, UnorderedSet};
+use futures_pool::{ActiveSet, Pool, UnorderedSet, scope};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use tokio::task::JoinSet;
 
 const SIZES: [usize; 3] = [1, 64, 1024];
 
 /// Name, contestants.
 type Workload = (&'static str, fn() -> Vec<Contestant>);
 
-const WORKLOADS: [Workload; 2] = [("ready", contestants::<Yields<0>>), ("yield1", contestants::<Yields<1>>)];
+const WORKLOADS: [Workload; 4] = [
+    ("ready", contestants::<Yields<0>>),
+    ("yield1", contestants::<Yields<1>>),
+    ("tasks, ready", task_contestants::<Yields<0>>),
+    ("tasks, yield1", task_contestants::<Yields<1>>),
+];
 
 /// Drains `items` futures, at most `size` at once.
 type Run = fn(size: usize, items: u64) -> Total;
@@ -92,6 +99,85 @@ fn contestants<F: Future<Output = u64> + From<u64>>() -> Vec<Contestant> {
             drain((0..items).pool_map(size, F::from).with_set(UnorderedSet::default()))
         }),
     ]
+}
+
+const JOIN_SET: &str = "tokio `JoinSet`, current thread";
+
+/// Tasks with handles: a wave of four times `size` is spawned and awaited, then the next.
+fn task_contestants<F: Future<Output = u64> + From<u64> + Send + 'static>() -> Vec<Contestant> {
+    let tasks = |name, run: Run| Contestant { name, reference: JOIN_SET, run };
+    vec![
+        tasks(JOIN_SET, |size, items| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers");
+            runtime.block_on(async {
+                let mut total = Total::default();
+                for wave in waves(size, items) {
+                    let mut set = JoinSet::new();
+                    for item in wave {
+                        set.spawn(F::from(item));
+                    }
+                    while let Some(result) = set.join_next().await {
+                        total.add(result.expect("no task panics"));
+                    }
+                }
+                total
+            })
+        }),
+        tasks("`scope`, `spawn_n`, `Task`", |size, items| {
+            finish(scope(size, async |pool| {
+                let (mut total, mut tasks) = (Total::default(), Vec::new());
+                for wave in waves(size, items) {
+                    tasks.extend(wave.map(|item| pool.spawn_n(F::from(item))));
+                    for task in tasks.drain(..) {
+                        total.add(task.await.expect("no task panics"));
+                    }
+                }
+                total
+            }))
+        }),
+        tasks("`scope`, `spawn`, `Task`", |size, items| {
+            finish(scope(size, async |pool| {
+                let (mut total, mut tasks) = (Total::default(), Vec::new());
+                for wave in waves(size, items) {
+                    for item in wave {
+                        tasks.push(pool.spawn(F::from(item)).await);
+                    }
+                    for task in tasks.drain(..) {
+                        total.add(task.await.expect("no task panics"));
+                    }
+                }
+                total
+            }))
+        }),
+        tasks("`scope`, `itermap`", |size, items| {
+            finish(scope(size, async |pool| {
+                let mut total = Total::default();
+                for wave in waves(size, items) {
+                    let mut results = pool.itermap(wave, F::from);
+                    while let Some(result) = results.next().await {
+                        total.add(result.expect("no task panics"));
+                    }
+                }
+                total
+            }))
+        }),
+        tasks("`scope`, `map`", |size, items| {
+            finish(scope(size, async |pool| {
+                let mut total = Total::default();
+                for wave in waves(size, items) {
+                    for result in pool.map(wave, F::from).await {
+                        total.add(result.expect("no task panics"));
+                    }
+                }
+                total
+            }))
+        }),
+    ]
+}
+
+fn waves(size: usize, items: u64) -> impl Iterator<Item = Range<u64>> + Clone {
+    let wave = 4 * size;
+    (0..items).step_by(wave).map(move |start| start..items.min(start + wave as u64))
 }
 
 fn lazy<F: From<u64>>(items: u64) -> impl Iterator<Item = F> {
@@ -154,6 +240,11 @@ impl Total {
     fn expected(items: u64) -> Self {
         Self { count: items, sum: (0..items).sum() }
     }
+
+    fn add(&mut self, item: u64) {
+        self.count += 1;
+        self.sum += black_box(item);
+    }
 }
 
 #[derive(Default)]
@@ -172,19 +263,23 @@ impl Wake for Flag {
 /// Takes all items of a stream, polling it again only after a wake-up.
 fn drain(stream: impl Stream<Item = u64>) -> Total {
     let mut stream = pin!(stream);
-    let mut drained = pin!(async {
+    finish(async {
         let mut total = Total::default();
         while let Some(item) = stream.next().await {
-            total.count += 1;
-            total.sum += black_box(item);
+            total.add(item);
         }
         total
-    });
+    })
+}
+
+/// Runs a future to its end, polling it again only after a wake-up.
+fn finish(future: impl Future<Output = Total>) -> Total {
+    let mut future = pin!(future);
     let woken = Arc::new(Flag::default());
     let waker = Waker::from(Arc::clone(&woken));
     let mut cx = Context::from_waker(&waker);
     loop {
-        if let Poll::Ready(total) = drained.as_mut().poll(&mut cx) {
+        if let Poll::Ready(total) = future.as_mut().poll(&mut cx) {
             return total;
         }
         assert!(woken.0.swap(false, Relaxed), "pending, but nobody will wake it");
@@ -297,9 +392,9 @@ struct Table {
 }
 
 impl Table {
-    fn all(sizes: &[usize], least: Duration) -> Vec<Self> {
+    fn all(only: &str, sizes: &[usize], least: Duration) -> Vec<Self> {
         let mut tables = Vec::new();
-        for (workload, contestants) in WORKLOADS {
+        for (workload, contestants) in WORKLOADS.into_iter().filter(|(name, _)| name.contains(only)) {
             for &size in sizes {
                 tables.push(Self {
                     title: format!("`{workload}`, size {size}"),
@@ -340,6 +435,9 @@ struct Options {
     /// How many rounds the medians are of
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
+    /// Only the workloads whose names contain this
+    #[arg(long, default_value = "")]
+    only: String,
     /// How many futures are held at once, one table each
     #[arg(long, value_delimiter = ',', default_values_t = SIZES)]
     sizes: Vec<usize>,
@@ -352,7 +450,7 @@ fn main() {
     let options = Options::parse();
     let (rounds, least) = if options.quick { (7, 2) } else { (31, 10) };
     let rounds = options.rounds.unwrap_or(rounds);
-    let mut tables = Table::all(&options.sizes, Duration::from_millis(least));
+    let mut tables = Table::all(&options.only, &options.sizes, Duration::from_millis(least));
     for _ in 0..rounds {
         let counting_cost = counting_cost();
         for cell in tables.iter_mut().flat_map(|table| &mut table.cells) {
@@ -365,7 +463,7 @@ fn main() {
     let spread = tables.iter().flat_map(|table| &table.cells).map(Cell::spread).fold(0.0, f64::max);
     let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     println!(
-        "ratio: time over that of {UNORDERED}; for {ORDERED} and those below it, over that.\n\
+        "ratio: time over that of {UNORDERED}; for {ORDERED} and those below it, over that; for tasks, over {JOIN_SET}.\n\
          Medians of {rounds} rounds; the middle half of a cell's rounds spans at most {:.0} % of its median.\n\
          Arguments of `cargo bench --bench peers --`: {}",
         spread * 100.0,

@@ -28,6 +28,10 @@ impl<T> Lock<T> {
         f(&mut self.value.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn into_inner(self) -> T {
         self.value.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
@@ -42,6 +46,10 @@ impl<T> Lock<T> {
     /// Calls `f`, which must be short and must not call code of the user's, with the value.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut self.value.borrow_mut())
+    }
+
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
     }
 
     pub(crate) fn into_inner(self) -> T {

@@ -30,6 +30,11 @@ use crate::lock::Lock;
 /// # });
 /// ```
 pub struct Panic {
+    /// In a box, so that a result that is hardly ever a panic is not the size of one.
+    caught: Box<Caught>,
+}
+
+struct Caught {
     /// What the panic was raised with, if it is text.
     message: Option<String>,
     /// Never locked but by its owner: the lock makes a `Panic` `Sync`, which errors are expected to be.
@@ -57,12 +62,12 @@ impl Panic {
             .downcast_ref::<&str>()
             .map(|&message| message.into())
             .or_else(|| payload.downcast_ref::<String>().cloned());
-        Self { message, payload: Lock::new(payload) }
+        Self { caught: Box::new(Caught { message, payload: Lock::new(payload) }) }
     }
 
     /// Returns what the panic was raised with, if it is text, as it is with `panic!`.
     pub fn message(&self) -> Option<&str> {
-        self.message.as_deref()
+        self.caught.message.as_deref()
     }
 
     /// Returns what the panic was raised with.
@@ -81,7 +86,7 @@ impl Panic {
     /// # });
     /// ```
     pub fn into_payload(self) -> Box<dyn Any + Send> {
-        self.payload.into_inner()
+        self.caught.payload.into_inner()
     }
 
     /// Goes on with the panic, as if it had not been caught.
@@ -108,7 +113,7 @@ impl fmt::Display for Panic {
 
 impl fmt::Debug for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Panic").field("message", &self.message).finish_non_exhaustive()
+        f.debug_struct("Panic").field("message", &self.caught.message).finish_non_exhaustive()
     }
 }
 

@@ -442,10 +442,15 @@ impl Control {
     }
 
     /// Takes all entries of a task back that has ended.
+    #[inline(always)]
     fn forget(&self, task: Id) {
-        if self.lenders.load(Acquire) == 0 {
-            return;
+        if self.lenders.load(Acquire) != 0 {
+            self.forget_lender(task);
         }
+    }
+
+    #[cold]
+    fn forget_lender(&self, task: Id) {
         let lender = self.state.with(|state| {
             let lender = state.lenders.remove(&(task as u64))?;
             self.lenders.store(state.lenders.len(), Release);
@@ -541,17 +546,12 @@ impl Drop for Polling<'_> {
     }
 }
 
-/// What an operation that waits for its scope has entered there.
+/// Enters with the scope that the task in which an operation is polled waits for it.
 ///
-/// Its owner takes everything back with [`end`](Self::end) before it is dropped.
+/// The owner of this and the next two takes everything back with `end` before they are dropped.
 #[derive(Default)]
 pub(super) struct Wait {
-    /// The task that waits.
     task: Option<Id>,
-    /// The operation's entry among those who wait for room.
-    room: Option<u64>,
-    /// The operation's entry among those who wait for the end.
-    join: Option<u64>,
 }
 
 impl Wait {
@@ -564,6 +564,14 @@ impl Wait {
         }
     }
 
+    /// Takes everything back.
+    #[inline(always)]
+    pub(super) fn end(&mut self, control: &Control) {
+        if self.task.is_some() {
+            self.move_to(control, None);
+        }
+    }
+
     #[cold]
     fn move_to(&mut self, control: &Control, task: Option<Id>) {
         if let Some(task) = mem::replace(&mut self.task, task) {
@@ -573,18 +581,24 @@ impl Wait {
             control.begin_wait(task);
         }
     }
+}
 
-    /// Enters that the operation waits for room.
-    pub(super) fn begin_room(&mut self, control: &Control, waker: &Waker) {
-        self.begin(control);
+/// Enters with the scope that an operation waits for room.
+#[derive(Default)]
+pub(super) struct RoomWait {
+    wait: Wait,
+    /// The entry.
+    key: Option<u64>,
+}
+
+impl RoomWait {
+    pub(super) fn begin(&mut self, control: &Control, waker: &Waker) {
+        self.wait.begin(control);
         let waker = waker.clone();
         let old = control.state.with(|state| {
-            let key = match self.room {
-                // An entry that was served is gone; the next one goes to the end of the line.
-                Some(key) if state.room.contains_key(&key) => key,
-                _ => state.new_key(),
-            };
-            self.room = Some(key);
+            // An entry that was served is gone; the next one goes to the end of the line.
+            let key = self.key.filter(|key| state.room.contains_key(key)).unwrap_or_else(|| state.new_key());
+            self.key = Some(key);
             let old = state.room.insert(key, waker);
             control.count_waiters(state);
             old
@@ -592,9 +606,9 @@ impl Wait {
         drop(old);
     }
 
-    /// Takes back that the operation waits for room.
-    pub(super) fn end_room(&mut self, control: &Control) {
-        if let Some(key) = self.room.take() {
+    pub(super) fn end(&mut self, control: &Control) {
+        self.wait.end(control);
+        if let Some(key) = self.key.take() {
             let old = control.state.with(|state| {
                 let old = state.room.remove(&key);
                 control.count_waiters(state);
@@ -603,31 +617,38 @@ impl Wait {
             drop(old);
         }
     }
+}
 
+/// Enters with the scope that an operation waits for the end of its tasks.
+#[derive(Default)]
+pub(super) struct EndWait {
+    wait: Wait,
+    /// The entry.
+    key: Option<u64>,
+}
+
+impl EndWait {
     /// Returns whether what a join waits for has come about: no other task, or inside a task no other but those that
     /// join as well. Enters it if not.
-    pub(super) fn poll_join(&mut self, control: &Control, waker: &Waker) -> bool {
+    pub(super) fn poll(&mut self, control: &Control, waker: &Waker) -> bool {
         let task = control.polling();
-        if self.task != task {
+        if self.wait.task != task {
             self.end(control);
         }
+        self.wait.begin(control);
         // Put in last, so that it is not woken for what this call finds out.
         let mut waker = Some(waker.clone());
         let (over, wakers, old) = control.state.with(|state| {
-            let key = *self.join.get_or_insert_with(|| state.new_key());
+            let key = *self.key.get_or_insert_with(|| state.new_key());
             let old = state.joins.get_mut(&key).map(|join| mem::replace(&mut join.waker, Waker::noop().clone()));
             if old.is_none() {
                 state.joins.insert(key, JoinWait { waker: Waker::noop().clone(), task, over: false });
-                if let Some(task) = task {
-                    let lender = state.lenders.entry(task as u64).or_default();
-                    lender.waits += 1;
+                if let Some(lender) = task.and_then(|task| state.lenders.get_mut(&(task as u64))) {
                     lender.joins += 1;
                     state.joining += usize::from(lender.joins == 1);
-                    self.task = Some(task);
-                    control.lenders.store(state.lenders.len(), Release);
                 }
+                control.count_waiters(state);
             }
-            control.count_waiters(state);
             let wakers = control.end_joins(state);
             let over = match state.joins.get_mut(&key) {
                 Some(join) if !join.over => {
@@ -648,18 +669,8 @@ impl Wait {
         over
     }
 
-    /// Takes everything back.
-    #[inline(always)]
     pub(super) fn end(&mut self, control: &Control) {
-        if self.task.is_some() || self.room.is_some() || self.join.is_some() {
-            self.end_all(control);
-        }
-    }
-
-    #[cold]
-    fn end_all(&mut self, control: &Control) {
-        self.end_room(control);
-        if let Some(key) = self.join.take() {
+        if let Some(key) = self.key.take() {
             let old = control.state.with(|state| {
                 let old = state.joins.remove(&key);
                 if let Some(JoinWait { task: Some(task), over: false, .. }) = old {
@@ -673,9 +684,7 @@ impl Wait {
             });
             drop(old);
         }
-        if let Some(task) = self.task.take() {
-            control.end_wait(task);
-        }
+        self.wait.end(control);
     }
 }
 

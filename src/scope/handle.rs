@@ -11,7 +11,7 @@ use core::task::{Context, Poll};
 
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 
-use super::control::{Control, Wait};
+use super::control::{Control, EndWait, RoomWait};
 use super::iterwait::{Arriving, IterWait, iterwait};
 use super::task::{Cell, Stopped, Task, Tracked};
 use crate::engine::POLLS;
@@ -313,7 +313,7 @@ impl<'env, B> Scope<'env, B> {
             make: f,
             arriving: Arriving::new(),
             results: Vec::new(),
-            wait: Wait::default(),
+            wait: RoomWait::default(),
         }
     }
 
@@ -373,7 +373,7 @@ impl<'env, B> Scope<'env, B> {
     /// # });
     /// ```
     pub fn join(&self) -> Join<'_, 'env, B> {
-        Join { scope: self, wait: Wait::default() }
+        Join { scope: self, wait: EndWait::default() }
     }
 
     /// Cancels tasks, as [`Task::cancel`] does; returns how many of them had not ended.
@@ -616,7 +616,7 @@ pub struct Map<'a, 'env, I, G, T, B> {
     arriving: Arriving<T>,
     /// The results by the places of their items.
     results: Vec<Option<Result<T, Stopped>>>,
-    wait: Wait,
+    wait: RoomWait,
 }
 
 impl<I, G, F, T, B> Future for Map<'_, '_, I, G, T, B>
@@ -638,7 +638,7 @@ where
             }
             let Some(items) = &mut this.items else { break };
             if control.room() == 0 {
-                this.wait.begin_room(control, cx.waker());
+                this.wait.begin(control, cx.waker());
                 // Room that came in between has not seen the entry.
                 if control.room() == 0 {
                     break;
@@ -649,7 +649,7 @@ where
                 break;
             }
             polls -= 1;
-            this.wait.end_room(control);
+            this.wait.end(control);
             if let Some(item) = items.next() {
                 let future = (this.make)(item);
                 this.results.push(None);
@@ -659,10 +659,8 @@ where
             }
         }
         let poll = if this.items.is_none() && this.arriving.left() == 0 {
-            this.wait.end(control);
             Poll::Ready(mem::take(&mut this.results).into_iter().flatten().collect())
         } else {
-            this.wait.begin(control);
             Poll::Pending
         };
         this.arriving.enter(poll)
@@ -691,7 +689,7 @@ impl<I, G, T, B> fmt::Debug for Map<'_, '_, I, G, T, B> {
 #[must_use = "futures do nothing unless polled"]
 pub struct Join<'a, 'env, B> {
     scope: &'a Scope<'env, B>,
-    wait: Wait,
+    wait: EndWait,
 }
 
 impl<B> Future for Join<'_, '_, B> {
@@ -699,7 +697,7 @@ impl<B> Future for Join<'_, '_, B> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Self { scope, wait } = self.get_mut();
-        if wait.poll_join(scope.control(), cx.waker()) { Poll::Ready(()) } else { Poll::Pending }
+        if wait.poll(scope.control(), cx.waker()) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

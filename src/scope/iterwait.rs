@@ -9,6 +9,7 @@ use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker, ready};
 
+use futures_util::future::FusedFuture;
 use futures_util::stream::{FusedStream, Stream};
 
 use super::control::{Control, Wait};
@@ -20,7 +21,8 @@ use crate::lock::Lock;
 
 /// Waits for tasks: a stream of their results, in the order in which they finish.
 ///
-/// The tasks may be of different scopes, but have outputs of one type. Dropping the stream detaches those that have not
+/// The tasks may be of different scopes, but have outputs of one type; those whose results were given already are left
+/// out. Dropping the stream detaches those that have not
 /// finished, as dropping their handles would. See [`IterWait`] for pairs with keys, and for batches.
 ///
 /// It is the original's function of that name.
@@ -44,9 +46,10 @@ use crate::lock::Lock;
 pub fn iterwait<T>(tasks: impl IntoIterator<Item = Task<T>>) -> IterWait<T> {
     let mut stream = IterWait { arriving: Arriving::new(), results: Unordered::default(), cancels: false };
     let mut early = Vec::new();
-    for task in tasks {
+    for mut task in tasks {
         match task.take() {
             Some((order, result)) => early.push((order, task.key(), result)),
+            None if task.is_terminated() => {}
             None => stream.arriving.push(task),
         }
     }
@@ -122,15 +125,22 @@ impl<T> Arriving<T> {
     /// Adds a task. Places rise by one from each task to the next.
     pub(super) fn push(&mut self, task: Task<T>) {
         let place = self.tasks.len();
-        match self.scopes.iter_mut().find(|scope| Arc::ptr_eq(&scope.0, task.control())) {
-            Some(scope) => scope.2 += 1,
-            None => self.scopes.push((Arc::clone(task.control()), Wait::default(), 1)),
+        if let Some(scope) = self.scope(&task) {
+            scope.2 += 1;
+        } else if let Some(control) = task.control() {
+            self.scopes.push((Arc::clone(control), Wait::default(), 1));
         }
         self.left += 1;
         if task.announce(&self.arrivals, place) {
             self.arrivals.push(place);
         }
         self.tasks.push(Some(task));
+    }
+
+    /// Finds the entry of the scope that a task is of.
+    fn scope(&mut self, task: &Task<T>) -> Option<&mut (Arc<Control>, Wait, usize)> {
+        let control = task.control()?;
+        self.scopes.iter_mut().find(|scope| Arc::ptr_eq(&scope.0, control))
     }
 
     pub(super) fn left(&self) -> usize {
@@ -147,12 +157,12 @@ impl<T> Arriving<T> {
                 self.arrivals.poll(&mut self.arrived, cx.waker());
             }
             let Some(place) = self.arrived.pop_front() else { return Poll::Pending };
-            let Some(task) = self.tasks.get_mut(place).and_then(Option::take) else { continue };
-            let Some((_, result)) = task.take() else { continue };
-            self.left -= 1;
-            if let Some(scope) = self.scopes.iter_mut().find(|scope| Arc::ptr_eq(&scope.0, task.control())) {
+            let Some(mut task) = self.tasks.get_mut(place).and_then(Option::take) else { continue };
+            if let Some(scope) = self.scope(&task) {
                 scope.2 -= 1;
             }
+            self.left -= 1;
+            let Some((_, result)) = task.take() else { continue };
             return Poll::Ready(Some((place, task.key().0, result)));
         }
     }

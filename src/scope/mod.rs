@@ -150,6 +150,8 @@ pub struct ScopeFuture<Fut, T, B: Future<Output = ()>> {
 struct Tasks<B: Future<Output = ()>> {
     engine: Engine<SlotSet<B>, Tally>,
     queue: Queue<B>,
+    /// The inbox to come, empty.
+    spare: Vec<B>,
     /// Wakes the scope for the body, and for requests of its handles.
     ready: ReadyBits,
     body_waker: Waker,
@@ -159,6 +161,9 @@ struct Tasks<B: Future<Output = ()>> {
     requests: bool,
     hub: Arc<Hub<B>>,
 }
+
+/// The largest inbox that is kept for later, in tasks.
+const SPARE: usize = 1024;
 
 /// The place of the body among the ready bits, and that of the requests.
 const BODY: usize = 0;
@@ -237,6 +242,7 @@ impl<B: Future<Output = ()>> Tasks<B> {
         Self {
             engine: Engine::new(size, SlotSet::new(), Tally::default()),
             queue: Queue::new(),
+            spare: Vec::new(),
             ready,
             body_waker,
             body_woken: true,
@@ -257,12 +263,15 @@ impl<B: Future<Output = ()>> Tasks<B> {
         }
         let hub = Arc::clone(&self.hub);
         let control = &*hub.control;
-        let spawned = hub.inbox.with(|inbox| {
+        let mut spawned = hub.inbox.with(|inbox| {
             inbox.announced = false;
-            mem::take(&mut inbox.tasks)
+            mem::replace(&mut inbox.tasks, mem::take(&mut self.spare))
         });
-        for task in spawned {
+        for task in spawned.drain(..) {
             self.queue.push(task);
+        }
+        if spawned.capacity() <= SPARE {
+            self.spare = spawned;
         }
         if control.size() != self.engine.size() {
             self.engine.set_size::<B>(control.size());

@@ -6,7 +6,7 @@ use core::fmt;
 use core::mem;
 use core::pin::Pin;
 use core::sync::atomic::AtomicU8;
-use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::task::{Context, Poll, Waker};
 
 use futures_util::future::FusedFuture;
@@ -94,7 +94,9 @@ impl Error for Stopped {
 #[doc(alias = "JoinHandle")]
 #[must_use = "dropping a task detaches it; await it for its output"]
 pub struct Task<T> {
-    cell: Arc<Cell<T>>,
+    number: u64,
+    /// `None` once the result was given.
+    cell: Option<Arc<Cell<T>>>,
     wait: Wait,
 }
 
@@ -122,6 +124,8 @@ struct Slot<T> {
     /// A number that rises as tasks end.
     order: usize,
     notify: Notify,
+    /// Whether the handle is gone, and nobody wants the result.
+    detached: bool,
 }
 
 /// Who is told that a task has started, if that was asked for, and that it is settled.
@@ -144,14 +148,16 @@ impl Notify {
 
 impl<T> Cell<T> {
     pub(super) fn new(number: u64, control: Arc<Control>) -> Self {
-        let slot = Slot { result: None, order: 0, notify: Notify::Nobody };
+        let slot = Slot { result: None, order: 0, notify: Notify::Nobody, detached: false };
         Self { number, control, status: AtomicU8::new(WAITING), slot: Lock::new(slot) }
     }
 
     /// A task that never was.
     pub(super) fn cancelled(number: u64, control: Arc<Control>) -> Self {
-        let slot = Slot { result: Some(Err(Stopped::Cancelled)), order: 0, notify: Notify::Nobody };
-        Self { number, control, status: AtomicU8::new(SETTLED), slot: Lock::new(slot) }
+        let mut cell = Self::new(number, control);
+        *cell.status.get_mut() = SETTLED;
+        cell.slot.get_mut().result = Some(Err(Stopped::Cancelled));
+        cell
     }
 
     #[expect(clippy::cast_possible_truncation)]
@@ -176,20 +182,30 @@ impl<T> Cell<T> {
         }
     }
 
-    /// Puts the result in, unless there is one or the task has come as far as `limit`. `None` stands for a cancellation.
+    /// Ends the task, unless it has ended or come as far as `limit`. `None` stands for a cancellation.
     ///
-    /// Returns whether the result was put in: whether it is this call that has ended the task.
+    /// Returns whether it is this call that has ended the task.
     fn settle(&self, result: Option<Result<T, Stopped>>, limit: u8) -> bool {
-        // Taken out under the lock, dropped and notified after it.
+        // What is not kept is dropped, and those concerned are notified, when the lock is released.
         let mut result = result;
         let settled = self.slot.with(|slot| {
-            let update = |status| (status < limit).then_some(SETTLED);
-            let before = self.status.fetch_update(AcqRel, Acquire, update).ok()?;
+            let mut before = self.status.load(Acquire);
+            if before == ACTIVE {
+                // Nobody but the holder of the lock changes it any more.
+                if limit == ACTIVE {
+                    return None;
+                }
+                self.status.store(SETTLED, Release);
+            } else {
+                let update = |status| (status < limit).then_some(SETTLED);
+                before = self.status.fetch_update(AcqRel, Acquire, update).ok()?;
+            }
             let with_all = self.control.is_cancelled(self.id());
             let ended = result.is_some() && before == ACTIVE && !with_all;
-            let stored = if ended { result.take() } else { Some(Err(Stopped::Cancelled)) };
+            if !slot.detached {
+                slot.result = if ended { result.take() } else { Some(Err(Stopped::Cancelled)) };
+            }
             slot.order = self.control.executed();
-            slot.result = stored;
             if ended {
                 self.control.count_ended(self.id());
             } else {
@@ -197,7 +213,10 @@ impl<T> Cell<T> {
             }
             Some((mem::replace(&mut slot.notify, Notify::Nobody), with_all))
         });
-        drop(result);
+        if result.is_some() {
+            // A panic of an output's destructor stays with the task.
+            drop(contain(|| drop(result)));
+        }
         let Some((notify, with_all)) = settled else { return false };
         notify.notify();
         !with_all
@@ -212,39 +231,43 @@ impl<T> Cell<T> {
         cancelled
     }
 
-    /// Arranges for `waker` to be woken when the task is settled, and before that when it is started if `at_start`.
-    /// Returns what there is to be had: a result, or (if `at_start`) that the task has started.
-    fn poll(&self, waker: &Waker, at_start: bool) -> Poll<Option<Result<T, Stopped>>> {
+    /// Settles the task if all tasks were cancelled.
+    #[inline(always)]
+    fn look_whether_cancelled(&self) {
         if self.control.is_cancelled(self.id()) {
             self.settle(None, SETTLED);
         }
+    }
+
+    /// Returns whether the task has ended, or has only been started if that is enough. If not, `waker` will be woken
+    /// when it has.
+    fn poll(&self, waker: &Waker, start_is_enough: bool) -> bool {
+        self.look_whether_cancelled();
         let mut new = None;
-        let (poll, old) = loop {
-            let step = self.slot.with(|slot| {
-                if at_start && self.status.fetch_max(AWAITED, AcqRel) >= ACTIVE {
-                    return Some((Poll::Ready(None), Notify::Nobody));
-                }
-                if self.status.load(Relaxed) == SETTLED {
-                    return Some((Poll::Ready(slot.result.take()), Notify::Nobody));
+        loop {
+            let registered = self.slot.with(|slot| {
+                let status =
+                    if start_is_enough { self.status.fetch_max(AWAITED, AcqRel) } else { self.status.load(Acquire) };
+                if status == SETTLED || (start_is_enough && status == ACTIVE) {
+                    return Some((true, Notify::Nobody));
                 }
                 match &slot.notify {
-                    Notify::Waker(old) if old.will_wake(waker) => Some((Poll::Pending, Notify::Nobody)),
-                    _ => new.take().map(|new| (Poll::Pending, mem::replace(&mut slot.notify, Notify::Waker(new)))),
+                    Notify::Waker(old) if old.will_wake(waker) => Some((false, Notify::Nobody)),
+                    _ => new.take().map(|new| (false, mem::replace(&mut slot.notify, Notify::Waker(new)))),
                 }
             });
-            match step {
-                Some(step) => break step,
+            match registered {
+                // The old waker is dropped here, after the lock.
+                Some((done, _)) => return done,
                 None => new = Some(waker.clone()),
             }
-        };
-        drop((new, old));
-        poll
+        }
     }
 }
 
 impl<T> Task<T> {
     pub(super) fn new(cell: Arc<Cell<T>>) -> Self {
-        Self { cell, wait: Wait::default() }
+        Self { number: cell.number, cell: Some(cell), wait: Wait::default() }
     }
 
     /// Cancels the task, unless it has ended; returns whether it has done so.
@@ -272,46 +295,61 @@ impl<T> Task<T> {
     /// ```
     #[doc(alias = "abort")]
     pub fn cancel(&self) -> bool {
-        self.cell.cancel(SETTLED)
+        self.cell.as_ref().is_some_and(|cell| cell.cancel(SETTLED))
     }
 
     /// Cancels the task unless it has started.
     pub(super) fn cancel_waiting(&self) {
-        self.cell.cancel(ACTIVE);
+        if let Some(cell) = &self.cell {
+            cell.cancel(ACTIVE);
+        }
     }
 
     /// Returns whether the task has ended: finished, panicked, or cancelled.
     pub fn is_finished(&self) -> bool {
-        self.cell.is_settled()
+        self.cell.as_ref().is_none_or(|cell| cell.is_settled())
     }
 
     /// Returns the key of the task: unique within its scope, and rising in the order of spawning.
     pub fn key(&self) -> Key {
-        Key(self.cell.number)
+        Key(self.number)
     }
 
-    pub(super) fn control(&self) -> &Arc<Control> {
-        &self.cell.control
+    /// The scope's side, unless the result was given.
+    pub(super) fn control(&self) -> Option<&Arc<Control>> {
+        self.cell.as_ref().map(|cell| &cell.control)
     }
 
     /// Returns whether the task has started; arranges for `waker` to be woken when it has.
     pub(super) fn poll_started(&self, waker: &Waker) -> bool {
-        self.cell.poll(waker, true).is_ready()
+        self.cell.as_ref().is_none_or(|cell| cell.poll(waker, true))
     }
 
     /// Takes the result, if the task has ended, and the number of its turn in ending.
-    pub(super) fn take(&self) -> Option<(usize, Result<T, Stopped>)> {
-        if self.cell.control.is_cancelled(self.cell.id()) {
-            self.cell.settle(None, SETTLED);
+    pub(super) fn take(&mut self) -> Option<(usize, Result<T, Stopped>)> {
+        let cell = self.cell.take()?;
+        cell.look_whether_cancelled();
+        if cell.status.load(Acquire) != SETTLED {
+            self.cell = Some(cell);
+            return None;
         }
-        self.cell.slot.with(|slot| Some((slot.order, slot.result.take()?)))
+        self.wait.end(&cell.control);
+        // Mostly the future is gone by now, and there is no need to lock, or to count out twice.
+        match Arc::try_unwrap(cell) {
+            Ok(cell) => {
+                let slot = cell.slot.into_inner();
+                Some((slot.order, slot.result?))
+            }
+            Err(cell) => cell.slot.with(|slot| Some((slot.order, slot.result.take()?))),
+        }
     }
 
     /// Has the task's `place` put into `arrivals` when it is settled; returns whether it is settled already.
     pub(super) fn announce(&self, arrivals: &Arc<Arrivals>, place: usize) -> bool {
+        let Some(cell) = &self.cell else { return true };
         let notify = Notify::Arrivals(Arc::clone(arrivals), place);
-        let (settled, old) = self.cell.slot.with(|slot| {
-            let settled = self.cell.status.load(Relaxed) == SETTLED;
+        let (settled, old) = cell.slot.with(|slot| {
+            let settled = cell.status.load(Relaxed) == SETTLED;
             (settled, if settled { notify } else { mem::replace(&mut slot.notify, notify) })
         });
         drop(old);
@@ -323,24 +361,24 @@ impl<T> Future for Task<T> {
     type Output = Result<T, Stopped>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { cell, wait } = self.get_mut();
-        let poll = cell.poll(cx.waker(), false);
-        match poll {
-            Poll::Ready(result) => {
-                wait.end(&cell.control);
-                Poll::Ready(result.expect("`Task` polled after its end"))
+        let this = self.get_mut();
+        loop {
+            if let Some((_, result)) = this.take() {
+                return Poll::Ready(result);
             }
-            Poll::Pending => {
-                wait.begin(&cell.control);
-                Poll::Pending
+            let Some(cell) = &this.cell else { panic!("`Task` polled after its end") };
+            if cell.poll(cx.waker(), false) {
+                continue;
             }
+            this.wait.begin(&cell.control);
+            return Poll::Pending;
         }
     }
 }
 
 impl<T> FusedFuture for Task<T> {
     fn is_terminated(&self) -> bool {
-        self.cell.slot.with(|slot| self.cell.status.load(Relaxed) == SETTLED && slot.result.is_none())
+        self.cell.is_none()
     }
 }
 
@@ -349,7 +387,14 @@ impl<T> Unpin for Task<T> {}
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        self.wait.end(&self.cell.control);
+        if let Some(cell) = self.cell.take() {
+            self.wait.end(&cell.control);
+            let unwanted = cell.slot.with(|slot| {
+                slot.detached = true;
+                (slot.result.take(), mem::replace(&mut slot.notify, Notify::Nobody))
+            });
+            drop(unwanted);
+        }
     }
 }
 
@@ -370,13 +415,12 @@ pub struct Tracked<F, T> {
     /// `None` after its end.
     #[pin]
     future: Option<F>,
-    /// `None` while it is dropped.
-    cell: Option<Arc<Cell<T>>>,
+    cell: Arc<Cell<T>>,
 }
 
 impl<F, T> Tracked<F, T> {
     pub(super) fn new(future: F, cell: Arc<Cell<T>>) -> Self {
-        Self { future: Some(future), cell: Some(cell) }
+        Self { future: Some(future), cell }
     }
 }
 
@@ -385,8 +429,7 @@ impl<F: Future<Output = T>, T> Future for Tracked<F, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        let mut future = this.future;
-        let Some(cell) = this.cell else { return Poll::Ready(()) };
+        let (mut future, cell) = (this.future, this.cell);
         let status = cell.status.load(Relaxed);
         let before = if status < ACTIVE { cell.start() } else { status };
         if before == SETTLED || cell.control.is_cancelled(cell.id()) {
@@ -433,12 +476,12 @@ impl<F: Future<Output = T>, T> Future for Tracked<F, T> {
 impl<F, T> PinnedDrop for Tracked<F, T> {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
-        let mut future = this.future;
-        let Some(cell) = this.cell.take() else { return };
-        // A panic of a task stays with the task; the others go on.
-        let dropped = contain(|| future.set(None));
-        cell.settle(dropped.err().map(|panic| Err(Stopped::Panicked(panic))), SETTLED);
-        drop(contain(|| drop(cell)));
+        let (mut future, cell) = (this.future, this.cell);
+        if future.is_some() {
+            // A panic of a task stays with the task; the others go on.
+            let dropped = contain(|| future.set(None));
+            cell.settle(dropped.err().map(|panic| Err(Stopped::Panicked(panic))), SETTLED);
+        }
     }
 }
 
