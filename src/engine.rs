@@ -151,14 +151,15 @@ impl<S, R: Finished> Engine<S, R> {
     /// - `Ready(false)`: it has not, and nothing is active, and nothing waits.
     /// - `Pending`: it has not; the task will be woken, or has been if `polls` is down to 0.
     ///
-    /// `polls` is what is left of the caller's [`POLLS`]. `wish` may change what is finished, but not add to it.
+    /// `polls` is what is left of the caller's [`POLLS`]. `wish` may change what is finished, but not add to it; it is told
+    /// whether nothing was polled since it was last asked, so that the call is about to end.
     pub(crate) fn poll_until<F, Src>(
         &mut self,
         cx: &mut Context<'_>,
         mut source: Pin<&mut Src>,
         polls: &mut usize,
         backlog: usize,
-        mut wish: impl FnMut(&mut Self, &Src) -> bool,
+        mut wish: impl FnMut(&mut Self, &Src, bool) -> bool,
     ) -> Poll<bool>
     where
         F: Future<Output = R::Output>,
@@ -179,7 +180,7 @@ impl<S, R: Finished> Engine<S, R> {
             if !filled && *polls > 0 {
                 continue;
             }
-            if wish(engine, &source) {
+            if wish(engine, &source, *polls == before) {
                 break Poll::Ready(true);
             }
             if engine.active.is_empty() && source.is_done() {

@@ -351,7 +351,7 @@ where
     ) -> Poll<Option<(u64, R::Output)>> {
         let this = self.project();
         let backlog = this.engine.backlog();
-        let found = this.engine.poll_until(cx, this.source, polls, backlog, |engine, _| engine.finished.due() > 0);
+        let found = this.engine.poll_until(cx, this.source, polls, backlog, |engine, _, _| engine.finished.due() > 0);
         Poll::Ready(if ready!(found) { this.engine.finished.pop() } else { None })
     }
 }
@@ -405,7 +405,7 @@ where
     ) -> Poll<bool> {
         let this = self.project();
         let backlog = this.engine.backlog();
-        this.engine.poll_until(cx, this.source, polls, backlog, |engine, _| engine.finished.gather(when))
+        this.engine.poll_until(cx, this.source, polls, backlog, |engine, _, _| engine.finished.gather(when))
     }
 
     fn take_all(self: Pin<&mut Self>) -> Vec<R::Output> {

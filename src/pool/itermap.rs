@@ -104,7 +104,7 @@ impl<'a, F: Future, S: ActiveSet<F>> IterMap<'a, F, S> {
         let count = self.count;
         let mut granted = false;
         let mut waiting = &mut self.pool.waiting;
-        let wish = |engine: &mut Engine<S, Keyed<F::Output>>, _: &_| {
+        let wish = |engine: &mut Engine<S, Keyed<F::Output>>, _: &_, _| {
             granted = wish(&mut engine.finished);
             granted || engine.finished.focus_ended() == count
         };

@@ -191,7 +191,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         // One poll is kept for the future itself.
         *polls -= 1;
         let mut waiting = &mut self.waiting;
-        let room = self.engine.poll_until(cx, Pin::new(&mut waiting), polls, UNBOUNDED, |engine, queue| {
+        let room = self.engine.poll_until(cx, Pin::new(&mut waiting), polls, UNBOUNDED, |engine, queue, _| {
             !engine.is_paused() && queue.len() == 0 && engine.active.len() < engine.size()
         });
         if !ready!(room) && self.engine.is_paused() {
@@ -353,7 +353,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         mut wish: impl FnMut(&mut Engine<S, Keyed<F::Output>>) -> bool,
     ) -> Poll<bool> {
         let mut waiting = &mut self.waiting;
-        let wish = |engine: &mut _, _: &_| wish(engine);
+        let wish = |engine: &mut _, _: &_, _| wish(engine);
         self.engine.poll_until(cx, Pin::new(&mut waiting), polls, UNBOUNDED, wish)
     }
 
@@ -391,7 +391,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         let mut taken = 0;
         poll_fn(|cx| {
             let mut source = QueueThen { queue: &mut self.waiting, items: &mut items, make: &mut f, taken: &mut taken };
-            self.engine.poll_until(cx, Pin::new(&mut source), &mut POLLS.clone(), UNBOUNDED, |engine, source| {
+            self.engine.poll_until(cx, Pin::new(&mut source), &mut POLLS.clone(), UNBOUNDED, |engine, source, _| {
                 source.is_exhausted() && engine.finished.focus_ended() == *source.taken
             })
         })
@@ -625,7 +625,7 @@ impl<F: Future, S: ActiveSet<F>> Stream for Pool<F, S> {
         this.engine.finished.unfocus();
         let backlog = this.engine.backlog();
         let mut waiting = &mut this.waiting;
-        let has_next = |engine: &mut Engine<S, Keyed<F::Output>>, _: &_| !engine.finished.is_empty();
+        let has_next = |engine: &mut Engine<S, Keyed<F::Output>>, _: &_, _| !engine.finished.is_empty();
         ready!(this.engine.poll_until(cx, Pin::new(&mut waiting), &mut POLLS.clone(), backlog, has_next));
         Poll::Ready(this.engine.finished.pop().map(|(number, output)| (Key(number), output)))
     }

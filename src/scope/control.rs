@@ -390,9 +390,8 @@ impl Control {
         });
     }
 
-    /// Gives free slots to those who claim one, and wakes them. Returns whether there were any.
-    fn grant(&self) -> bool {
-        let mut granted = false;
+    /// Gives free slots to those who claim one, and wakes them.
+    fn grant(&self) {
         while self.claims.load(Relaxed) != 0 {
             let waker = self.state.with(|state| {
                 if self.active() >= self.size() {
@@ -414,9 +413,7 @@ impl Control {
             });
             let Some(waker) = waker else { break };
             waker.wake();
-            granted = true;
         }
-        granted
     }
 
     /// Enters a wait of a task.
@@ -465,14 +462,13 @@ impl Control {
     // Waiting for room, and for the end.
 
     /// Called before the scope rests: grants claims, and wakes those whose room or end has come. `queued` is the number
-    /// of tasks in the queue. Returns whether a task has been woken that has to be polled.
-    pub(super) fn serve(&self, queued: usize) -> bool {
-        let granted = self.grant();
+    /// of tasks in the queue.
+    pub(super) fn serve(&self, queued: usize) {
+        self.grant();
         if self.waiters.load(Relaxed) != 0 {
             self.serve_joins();
             self.serve_room(queued);
         }
-        granted
     }
 
     /// Wakes one of those who wait for room, if there is any.

@@ -162,6 +162,10 @@ struct Tasks<B: Future<Output = ()>> {
     hub: Arc<Hub<B>>,
 }
 
+/// How many rounds of the engine the body and the requests wait for, unless nothing else is to be done: most tasks that
+/// end are awaited by the body, and it need not be polled for each.
+const ROUNDS: usize = 16;
+
 /// The largest inbox that is kept for later, in tasks.
 const SPARE: usize = 1024;
 
@@ -202,11 +206,11 @@ impl<Fut: Future<Output = T>, T, B: Future<Output = ()>> Future for ScopeFuture<
                 continue;
             }
             let poll = tasks.poll(cx, &mut polls);
+            if tasks.body_woken || tasks.requests {
+                continue;
+            }
             if poll == Poll::Ready(false) && body.is_none() && tasks.close() {
                 return this.output.take().map_or(Poll::Pending, Poll::Ready);
-            }
-            if poll == Poll::Ready(true) {
-                continue;
             }
             if polls > 0 {
                 if tasks.ready.park(cx.waker()) {
@@ -318,15 +322,18 @@ impl<B: Future<Output = ()>> Tasks<B> {
         }
     }
 
-    /// Polls and starts tasks. `Ready(true)`: there is something else to do; `Ready(false)`: no task is left.
+    /// Polls and starts tasks. `Ready(false)`: no task is left. Afterwards there may be something to do for the body, or
+    /// for handles.
     fn poll(&mut self, cx: &mut Context<'_>, polls: &mut usize) -> Poll<bool> {
         let Self { engine, queue, ready, body_woken, requests, hub, .. } = self;
         let control = &*hub.control;
         let mut source = Waiting { queue, control };
-        engine.poll_until(cx, Pin::new(&mut source), polls, UNBOUNDED, |_, source| {
-            let granted = control.serve(source.queue.len());
+        let mut rounds = 0;
+        engine.poll_until(cx, Pin::new(&mut source), polls, UNBOUNDED, |_, source, is_idle| {
+            control.serve(source.queue.len());
             look(ready, body_woken, requests);
-            granted || *body_woken || *requests
+            rounds += 1;
+            (is_idle || rounds == ROUNDS) && (*body_woken || *requests)
         })
     }
 
