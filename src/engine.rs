@@ -174,7 +174,7 @@ impl<S, R: Finished> Engine<S, R> {
         let poll = loop {
             let before = *polls;
             engine.close(source.as_mut());
-            engine.poll_woken(cx, polls);
+            engine.poll_woken(cx, &*source, polls);
             let filled = engine.fill(cx, source.as_mut(), polls, backlog, &mut asleep);
             engine.close(source.as_mut());
             if !filled && *polls > 0 {
@@ -227,16 +227,21 @@ impl<S, R: Finished> Engine<S, R> {
         mem::forget(recover);
     }
 
-    /// Polls woken futures, until one has finished or their turn is over.
-    fn poll_woken<F>(&mut self, cx: &mut Context<'_>, polls: &mut usize)
+    /// Polls woken futures, until one has finished or their turn is over. Where slots are lent it goes on after one has
+    /// finished, so that those who want their slots back are heard before the waiting ones.
+    fn poll_woken<F, Src>(&mut self, cx: &mut Context<'_>, source: &Src, polls: &mut usize)
     where
         F: Future<Output = R::Output>,
         S: ActiveSet<F>,
+        Src: Source<F>,
     {
         let least = polls.saturating_sub(TURN);
-        if let Some(Ended { slot, number, output }) = self.active.poll_woken(cx, polls, least) {
+        while let Some(Ended { slot, number, output }) = self.active.poll_woken(cx, polls, least) {
             self.finished.push(number, output);
             self.active.release(slot);
+            if source.lent() == 0 {
+                break;
+            }
         }
     }
 
@@ -267,6 +272,9 @@ impl<S, R: Finished> Engine<S, R> {
             }
             *polls -= 1;
             self.start_unguarded(cx, number, future);
+            if source.lent() > 0 {
+                break;
+            }
         }
         false
     }

@@ -192,19 +192,19 @@ impl<Fut: Future<Output = T>, T, B: Future<Output = ()>> Future for ScopeFuture<
         tasks.ready.unpark();
         while polls > 0 {
             tasks.look();
-            tasks.serve_requests();
             if mem::take(&mut tasks.body_woken) && body.is_some() {
                 polls -= 1;
                 let abandon = Abandon { tasks };
-                let poll =
-                    body.as_mut().as_pin_mut().map(|it| it.poll(&mut Context::from_waker(&abandon.tasks.body_waker)));
+                let mut cx = Context::from_waker(&abandon.tasks.body_waker);
+                let poll = body.as_mut().as_pin_mut().map(|body| body.poll(&mut cx));
                 if let Some(Poll::Ready(output)) = poll {
                     *this.output = Some(output);
                     body.set(None);
                 }
                 mem::forget(abandon);
-                continue;
+                tasks.look();
             }
+            tasks.serve_requests();
             let poll = tasks.poll(cx, &mut polls);
             if tasks.body_woken || tasks.requests {
                 continue;

@@ -92,7 +92,6 @@ impl Error for Stopped {
 /// # });
 /// ```
 #[doc(alias = "JoinHandle")]
-#[must_use = "dropping a task detaches it; await it for its output"]
 pub struct Task<T> {
     number: u64,
     /// `None` once the result was given.
