@@ -105,7 +105,8 @@ impl<P: Gather, W: FnMut(&P::Item) -> bool> Batches<P, W> {
     ///
     /// The timer is any future, made by `new_timer`; the first is made when the stream is first polled, and each later
     /// one as soon as the batch before is handed over. When it fires and nothing has finished, a new one is made, and
-    /// nothing is yielded.
+    /// nothing is yielded. A stream with timers that are not `Unpin`, such as tokio's, has to be pinned (`pin!`) before
+    /// `next` can be called on it.
     ///
     /// # Examples
     ///

@@ -12,7 +12,8 @@ pub trait CallbackExt: Future {
     ///
     /// To a pool the two are one future: the callback runs in the slot of the future, is counted as active, and is
     /// cancelled with it. So there is one method for `spawn`, `spawn_n`, `exec`, `map` and `pool_map` alike. The
-    /// output of a future that can fail is a `Result`, so the callback sees result and error in one.
+    /// output of a future that can fail is a `Result`, so the callback sees result and error in one. It is not called if
+    /// the future panics or is cancelled.
     ///
     /// It is the original's `cb` and `ctx`.
     ///

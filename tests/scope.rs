@@ -209,7 +209,7 @@ fn polling_after_the_end_panics() {
 #[test]
 fn unlike_tasks_borrow_what_lives_outside() {
     let text = String::from("some text");
-    let numbers = vec![1, 2, 3];
+    let numbers = [1, 2, 3];
     let out = run(local_scope(2, async |pool| {
         let a = pool.spawn(async { text.len() }).await;
         let b = pool.spawn_n(async { numbers.iter() });
@@ -747,7 +747,7 @@ fn handles_outlive_their_scope() {
 
 #[test]
 fn a_scope_dropped_at_any_poll_drops_everything_and_leaks_nothing() {
-    fn nested<'env>(pool: LocalScope<'env>, make: Rc<dyn Fn() -> Counted>, depth: u32) -> LocalBoxFuture<'env, ()> {
+    fn nested(pool: LocalScope<'_>, make: Rc<dyn Fn() -> Counted>, depth: u32) -> LocalBoxFuture<'_, ()> {
         async move {
             let _counted = make();
             yield_now().await;
@@ -868,7 +868,7 @@ fn late_wakers_are_harmless() {
 
 // Lending.
 
-fn tree<'env>(pool: LocalScope<'env>, meter: Meter, depth: u32, how: u32) -> LocalBoxFuture<'env, usize> {
+fn tree(pool: LocalScope<'_>, meter: Meter, depth: u32, how: u32) -> LocalBoxFuture<'_, usize> {
     async move {
         meter.enter();
         yield_now().await;
@@ -1461,26 +1461,26 @@ fn whoever_awaits_a_task_is_woken_when_it_is_cancelled() {
 
 // Nothing is locked while code of the user's runs.
 
+/// Does everything that there is to do with a handle.
+fn everything(pool: &LocalScope<'_>) {
+    let _ = (pool.len(), pool.waiting(), pool.active(), pool.executed(), pool.size(), pool.is_full());
+    pool.set_size(2);
+    pool.pause();
+    pool.resume();
+    drop(pool.spawn_n(async {}));
+    let _ = pool.try_spawn(async {});
+    let task = pool.spawn_n(pending::<()>());
+    let had_ended = task.is_finished();
+    assert_eq!(pool.cancel([&task]), usize::from(!had_ended));
+    let _ = pool.join().now_or_never();
+    let _ = pool.exec(async {}).now_or_never();
+    let _ = pool.spawn(async {}).now_or_never();
+    let _ = pool.map(0..3, async |x| x).now_or_never();
+    let _ = pool.itermap(0..3, async |x| x).next().now_or_never();
+}
+
 #[test]
 fn user_code_may_call_back_from_anywhere() {
-    /// Does everything that there is to do with a handle.
-    fn everything(pool: &LocalScope<'_>) {
-        let _ = (pool.len(), pool.waiting(), pool.active(), pool.executed(), pool.size(), pool.is_full());
-        pool.set_size(2);
-        pool.pause();
-        pool.resume();
-        drop(pool.spawn_n(async {}));
-        let _ = pool.try_spawn(async {});
-        let task = pool.spawn_n(pending::<()>());
-        let had_ended = task.is_finished();
-        assert_eq!(pool.cancel([&task]), usize::from(!had_ended));
-        let _ = pool.join().now_or_never();
-        let _ = pool.exec(async {}).now_or_never();
-        let _ = pool.spawn(async {}).now_or_never();
-        let _ = pool.map(0..3, async |x| x).now_or_never();
-        let _ = pool.itermap(0..3, async |x| x).next().now_or_never();
-    }
-
     struct CallsBack(RefCell<Option<LocalScope<'static>>>, Cell<usize>);
 
     impl CallsBack {
@@ -1711,7 +1711,13 @@ fn the_future_is_dropped_before_its_callback_is_called() {
         ready(()).await;
         drop(counted);
     };
-    run(future.callback(|(), drops: Rc<Cell<usize>>| ready(assert_eq!(drops.get(), 1)), drops));
+    run(future.callback(
+        |(), drops: Rc<Cell<usize>>| {
+            let _: () = assert_eq!(drops.get(), 1);
+            ready(())
+        },
+        drops,
+    ));
 }
 
 #[test]

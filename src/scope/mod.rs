@@ -23,6 +23,36 @@
 //! Handles may leave the scope: other tasks of the executor, and other threads, may spawn, wait and cancel, and are not
 //! mistaken for tasks of the scope. What they wait for comes about only while the scope is polled.
 //!
+//! What is spawned on a scope that has ended is cancelled. So where tasks of one scope feed another, that other one has
+//! to be the outer one, or its body has to wait for the first.
+//!
+//! # Recursion
+//!
+//! A recursive `async fn` can be a task of [`local_scope`]. It cannot be one of [`scope`](scope()), since the compiler
+//! cannot tell whether it is `Send` before it knows whether it is: write a function that returns a boxed future.
+//!
+//! ```
+//! # #[cfg(feature = "std")] fn main() {
+//! use futures::future::{BoxFuture, FutureExt};
+//! use futures_pool::{Scope, scope};
+//!
+//! fn count(pool: Scope<'_>, depth: u32) -> BoxFuture<'_, u32> {
+//!     async move {
+//!         if depth == 0 { return 1 }
+//!         let branches = pool.map(0..3, |_| count(pool.clone(), depth - 1)).await;
+//!         1 + branches.into_iter().map(Result::unwrap).sum::<u32>()
+//!     }
+//!     .boxed()
+//! }
+//!
+//! # futures::executor::block_on(async {
+//! let nodes = scope(1, async |pool| pool.exec(count(pool.clone(), 3)).await);
+//! assert_eq!(nodes.await.unwrap(), 40);
+//! # });
+//! # }
+//! # #[cfg(not(feature = "std"))] fn main() {}
+//! ```
+//!
 //! # Cost
 //!
 //! A task costs two allocations: one box for its future, one for what it shares with its handle.
