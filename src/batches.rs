@@ -13,6 +13,7 @@ use futures_util::stream::{FusedStream, Stream};
 use pin_project::pin_project;
 
 use crate::engine::POLLS;
+use crate::progress::{Progress, stages};
 
 /// The usual rules for `batches`, named after those of Python's `asyncio.wait`.
 ///
@@ -79,6 +80,8 @@ pub struct Batches<P, W> {
     #[pin]
     stream: P,
     when: W,
+    /// Whether a batch is to be yielded, and if so whether more may come after it.
+    due: Option<bool>,
 }
 
 /// Batches with a limit in time: what [`Batches::timeout`] makes.
@@ -98,7 +101,7 @@ pub struct TimedBatches<P, W, N, D> {
 
 impl<P: Gather, W: FnMut(&P::Item) -> bool> Batches<P, W> {
     pub(crate) fn new(stream: P, when: W) -> Self {
-        Self { stream, when }
+        Self { stream, when, due: None }
     }
 
     /// Also yields what has finished each time that a timer fires.
@@ -146,13 +149,29 @@ fn batches_hint((lower, upper): (usize, Option<usize>)) -> (usize, Option<usize>
     (lower.min(1), upper)
 }
 
+impl<P: Gather, W: FnMut(&P::Item) -> bool> Batches<P, W> {
+    /// Polls until a batch is to be yielded.
+    fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
+        let this = self.project();
+        if this.due.is_none() {
+            *this.due = Some(ready!(this.stream.poll_gather(cx, polls, this.when)));
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_batch(mut self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<Vec<P::Item>>> {
+        ready!(self.as_mut().poll_due(cx, polls));
+        let this = self.project();
+        *this.due = None;
+        Poll::Ready(take_batch(this.stream))
+    }
+}
+
 impl<P: Gather, W: FnMut(&P::Item) -> bool> Stream for Batches<P, W> {
     type Item = Vec<P::Item>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut this = self.project();
-        ready!(this.stream.as_mut().poll_gather(cx, &mut POLLS.clone(), this.when));
-        Poll::Ready(take_batch(this.stream))
+        self.poll_batch(cx, &mut POLLS.clone())
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -160,35 +179,53 @@ impl<P: Gather, W: FnMut(&P::Item) -> bool> Stream for Batches<P, W> {
     }
 }
 
-impl<P, W, N, D> Stream for TimedBatches<P, W, N, D>
+impl<P: Gather + Progress, W: FnMut(&P::Item) -> bool> Progress for Batches<P, W> {
+    fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_progress_within(cx, &mut POLLS.clone())
+    }
+
+    fn poll_next_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<Self::Item>> {
+        self.poll_batch(cx, polls)
+    }
+
+    fn poll_progress_within(mut self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
+        let _ = self.as_mut().poll_due(cx, polls);
+        self.project().stream.poll_progress_within(cx, polls)
+    }
+}
+
+impl<P, W, N, D> TimedBatches<P, W, N, D>
 where
     P: Gather,
     W: FnMut(&P::Item) -> bool,
     N: FnMut() -> D,
     D: Future,
 {
-    type Item = Vec<P::Item>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    /// Polls until a batch is to be yielded. Ready with whether more may come after it.
+    fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<bool> {
         let mut this = self.project();
-        let more = if let Some(more) = *this.due {
+        if let Some(more) = *this.due {
+            return Poll::Ready(more);
+        }
+        if this.timer.is_none() && !this.stream.is_terminated() {
+            this.timer.set(Some((this.new_timer)()));
+        }
+        let more = if let Poll::Ready(more) = this.stream.as_mut().poll_gather(cx, polls, this.when) {
             more
         } else {
-            if this.timer.is_none() && !this.stream.is_terminated() {
-                this.timer.set(Some((this.new_timer)()));
-            }
-            let more = if let Poll::Ready(more) = this.stream.as_mut().poll_gather(cx, &mut POLLS.clone(), this.when) {
-                more
-            } else {
-                let mut armed = Armed(this.timer.as_mut());
-                let Some(timer) = armed.0.as_mut().as_pin_mut() else { return Poll::Pending };
-                let fired = timer.poll(cx);
-                mem::forget(armed);
-                ready!(fired);
-                true
-            };
-            *this.due.insert(more)
+            let mut armed = Armed(this.timer.as_mut());
+            let Some(timer) = armed.0.as_mut().as_pin_mut() else { return Poll::Pending };
+            let fired = timer.poll(cx);
+            mem::forget(armed);
+            ready!(fired);
+            true
         };
+        Poll::Ready(*this.due.insert(more))
+    }
+
+    fn poll_batch(mut self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<Vec<P::Item>>> {
+        let more = ready!(self.as_mut().poll_due(cx, polls));
+        let mut this = self.project();
         // The results leave the pool only after all that may panic.
         this.timer.set(None);
         if more {
@@ -204,11 +241,51 @@ where
         }
         Poll::Ready(batch)
     }
+}
+
+impl<P, W, N, D> Stream for TimedBatches<P, W, N, D>
+where
+    P: Gather,
+    W: FnMut(&P::Item) -> bool,
+    N: FnMut() -> D,
+    D: Future,
+{
+    type Item = Vec<P::Item>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_batch(cx, &mut POLLS.clone())
+    }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         batches_hint(self.stream.size_hint())
     }
 }
+
+impl<P, W, N, D> Progress for TimedBatches<P, W, N, D>
+where
+    P: Gather + Progress,
+    W: FnMut(&P::Item) -> bool,
+    N: FnMut() -> D,
+    D: Future,
+{
+    fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_progress_within(cx, &mut POLLS.clone())
+    }
+
+    fn poll_next_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<Self::Item>> {
+        self.poll_batch(cx, polls)
+    }
+
+    fn poll_progress_within(mut self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
+        let _ = self.as_mut().poll_due(cx, polls);
+        self.project().stream.poll_progress_within(cx, polls)
+    }
+}
+
+stages!([P: Gather + Progress, W: FnMut(&P::Item) -> bool] Batches<P, W> []);
+stages!([P, W, N, D] TimedBatches<P, W, N, D> [
+    P: Gather + Progress, W: FnMut(&P::Item) -> bool, N: FnMut() -> D, D: Future
+]);
 
 impl<P: Gather, W: FnMut(&P::Item) -> bool> FusedStream for Batches<P, W> {
     fn is_terminated(&self) -> bool {

@@ -171,6 +171,8 @@ impl<S, R: Finished> Engine<S, R> {
         // Whether the source has said that it will wake the task: it is not asked again in this call, for it may have
         // much to do each time.
         let mut asleep = false;
+        // Whether a source that was not asked has gone on by itself as far as it could.
+        let mut attended = false;
         let poll = loop {
             let before = *polls;
             engine.close(source.as_mut());
@@ -186,6 +188,13 @@ impl<S, R: Finished> Engine<S, R> {
             if engine.active.is_empty() && source.is_done() {
                 break Poll::Ready(false);
             }
+            if !asleep && !attended {
+                let turn = TURN.min(*polls);
+                let mut left = turn;
+                let _ = source.as_mut().poll_progress(cx, &mut left);
+                *polls -= turn - left;
+                attended = left > 0;
+            }
             if *polls == 0 {
                 cx.waker().wake_by_ref();
                 break Poll::Pending;
@@ -200,6 +209,28 @@ impl<S, R: Finished> Engine<S, R> {
         };
         mem::forget(recover);
         poll
+    }
+
+    /// Polls and fills as [`poll_until`](Self::poll_until) does, and hands nothing over: see
+    /// [`Progress::poll_progress`](crate::Progress::poll_progress).
+    pub(crate) fn poll_progress<F, Src>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut source: Pin<&mut Src>,
+        polls: &mut usize,
+    ) -> Poll<()>
+    where
+        F: Future<Output = R::Output>,
+        S: ActiveSet<F>,
+        Src: Source<F>,
+    {
+        let backlog = self.backlog;
+        let poll = self.poll_until(cx, source.as_mut(), polls, backlog, |_, _, _| false);
+        if poll.is_pending() && *polls > 0 && self.active.is_empty() && !self.has_room(source.lent(), backlog) {
+            // Nothing of its own is in flight, and nothing more will be before an item is taken.
+            return source.poll_progress(cx, polls);
+        }
+        poll.map(drop)
     }
 
     /// Drops everything but the last result, once no other is wanted.
@@ -264,13 +295,13 @@ impl<S, R: Finished> Engine<S, R> {
             if *asleep || !self.has_room(source.lent(), backlog) || self.finished.is_closed() {
                 return true;
             }
-            let taken = source.as_mut().poll_take(cx);
+            let taken = source.as_mut().poll_take(cx, polls);
             *asleep = taken.is_pending();
             let Poll::Ready(Some((number, future))) = taken else { return true };
             if self.next < number {
                 self.finished.leave_out(self.next..number);
             }
-            *polls -= 1;
+            *polls = polls.saturating_sub(1);
             self.start_unguarded(cx, number, future);
             if source.lent() > 0 {
                 break;

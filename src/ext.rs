@@ -3,7 +3,7 @@
 use futures_util::stream::{self, Stream};
 
 use crate::finished::Ordered;
-use crate::map::PoolMap;
+use crate::map::{Mapped, Plain, PoolMap};
 
 /// Adds [`pool_map`](Self::pool_map) to everything that can be iterated over.
 pub trait IterPoolExt: IntoIterator {
@@ -30,13 +30,13 @@ pub trait IterPoolExt: IntoIterator {
         self,
         size: usize,
         f: F,
-    ) -> PoolMap<crate::map::Mapped<stream::Iter<Self::IntoIter>, F>, Fut, Ordered<T>>
+    ) -> PoolMap<Mapped<Plain<stream::Iter<Self::IntoIter>>, F>, Fut, Ordered<T>>
     where
         Self: Sized,
         F: FnMut(Self::Item) -> Fut,
         Fut: Future<Output = T>,
     {
-        PoolMap::new(stream::iter(self), size, f)
+        PoolMap::new(Plain::new(stream::iter(self)), size, f)
     }
 }
 
@@ -65,13 +65,13 @@ pub trait StreamPoolExt: Stream {
     #[doc(alias = "map")]
     #[doc(alias = "buffered")]
     #[doc(alias = "buffer_unordered")]
-    fn pool_map<F, Fut, T>(self, size: usize, f: F) -> PoolMap<crate::map::Mapped<Self, F>, Fut, Ordered<T>>
+    fn pool_map<F, Fut, T>(self, size: usize, f: F) -> PoolMap<Mapped<Plain<Self>, F>, Fut, Ordered<T>>
     where
         Self: Sized,
         F: FnMut(Self::Item) -> Fut,
         Fut: Future<Output = T>,
     {
-        PoolMap::new(self, size, f)
+        PoolMap::new(Plain::new(self), size, f)
     }
 }
 

@@ -17,6 +17,7 @@ mod lock;
 pub mod map;
 mod panic;
 pub mod pool;
+pub mod progress;
 pub mod scope;
 mod source;
 
@@ -30,6 +31,8 @@ pub use crate::map::PoolMap;
 pub use crate::panic::Panic;
 #[doc(inline)]
 pub use crate::pool::Pool;
+#[doc(inline)]
+pub use crate::progress::{Progress, ProgressExt};
 #[cfg(feature = "std")]
 #[doc(inline)]
 pub use crate::scope::scope;
@@ -39,5 +42,5 @@ pub use crate::scope::{LocalScope, Scope, Stopped, Task, iterwait, local_scope};
 /// The extension traits: `use futures_pool::prelude::*;`.
 pub mod prelude {
     #[doc(no_inline)]
-    pub use crate::{CallbackExt, IterPoolExt, StreamPoolExt};
+    pub use crate::{CallbackExt, IterPoolExt, ProgressExt, StreamPoolExt};
 }

@@ -179,9 +179,17 @@ mod catch {
     }
 
     impl<Src: Source<Fut>, Fut> Source<CatchUnwind<Fut>> for Catching<Src, Fut> {
-        fn poll_take(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(u64, CatchUnwind<Fut>)>> {
-            let next = ready!(self.project().source.poll_take(cx));
+        fn poll_take(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            polls: &mut usize,
+        ) -> Poll<Option<(u64, CatchUnwind<Fut>)>> {
+            let next = ready!(self.project().source.poll_take(cx, polls));
             Poll::Ready(next.map(|(number, future)| (number, CatchUnwind { future: Some(future) })))
+        }
+
+        fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
+            self.project().source.poll_progress(cx, polls)
         }
 
         fn is_done(&self) -> bool {

@@ -10,6 +10,7 @@ use futures_util::stream::Stream;
 use pin_project::pin_project;
 
 use crate::key::Key;
+use crate::progress::Progress;
 
 /// Gives out the futures that wait, each with its number: what [`PoolMap`](super::PoolMap) asks of its source.
 ///
@@ -19,7 +20,14 @@ use crate::key::Key;
 /// to nothing, because it was cancelled or because the user's closure panicked over it.
 pub trait Source<Fut> {
     /// Takes the next future. `None` says that there is none now; a queue may have one again later.
-    fn poll_take(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(u64, Fut)>>;
+    ///
+    /// `polls` is what is left of the caller's polls, for a source that polls futures itself.
+    fn poll_take(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<(u64, Fut)>>;
+
+    /// Lets a source that has futures itself go on while nothing is taken from it.
+    fn poll_progress(self: Pin<&mut Self>, _cx: &mut Context<'_>, _polls: &mut usize) -> Poll<()> {
+        Poll::Ready(())
+    }
 
     /// Returns whether `poll_take` would return `None`.
     fn is_done(&self) -> bool;
@@ -135,7 +143,7 @@ impl<F> Queue<F> {
 }
 
 impl<F> Source<F> for &mut Queue<F> {
-    fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<(u64, F)>> {
+    fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut usize) -> Poll<Option<(u64, F)>> {
         Poll::Ready(self.get_mut().pop())
     }
 
@@ -163,7 +171,7 @@ impl<F, I: Iterator, G> QueueThen<'_, F, I, G> {
 }
 
 impl<F, I: Iterator, G: FnMut(I::Item) -> F> Source<F> for QueueThen<'_, F, I, G> {
-    fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<(u64, F)>> {
+    fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut usize) -> Poll<Option<(u64, F)>> {
         let this = self.get_mut();
         if let Some(first) = this.queue.pop() {
             return Poll::Ready(Some(first));
@@ -184,13 +192,13 @@ impl<F, I: Iterator, G: FnMut(I::Item) -> F> Source<F> for QueueThen<'_, F, I, G
 }
 
 /// A stream of items and the closure that makes a future of each: the source of a [`PoolMap`](super::PoolMap).
-///
-/// The stream is dropped as soon as it has ended.
 #[pin_project]
 pub struct Mapped<St, F> {
-    /// `None` after its end.
+    /// `None` once no more of it is wanted.
     #[pin]
     stream: Option<St>,
+    /// Whether it has ended. It is kept all the same, as it may have futures in flight.
+    ended: bool,
     make: F,
     /// How many items were taken.
     taken: u64,
@@ -198,16 +206,19 @@ pub struct Mapped<St, F> {
 
 impl<St, F> Mapped<St, F> {
     pub(crate) fn new(stream: St, make: F) -> Self {
-        Self { stream: Some(stream), make, taken: 0 }
+        Self { stream: Some(stream), ended: false, make, taken: 0 }
     }
 }
 
-impl<St: Stream, F: FnMut(St::Item) -> Fut, Fut> Source<Fut> for Mapped<St, F> {
-    fn poll_take(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(u64, Fut)>> {
-        let mut this = self.project();
-        let Some(stream) = this.stream.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-        let Some(item) = ready!(stream.poll_next(cx)) else {
-            this.stream.set(None);
+impl<St: Progress, F: FnMut(St::Item) -> Fut, Fut> Source<Fut> for Mapped<St, F> {
+    fn poll_take(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<(u64, Fut)>> {
+        let this = self.project();
+        if *this.ended {
+            return Poll::Ready(None);
+        }
+        let Some(stream) = this.stream.as_pin_mut() else { return Poll::Ready(None) };
+        let Some(item) = ready!(stream.poll_next_within(cx, polls)) else {
+            *this.ended = true;
             return Poll::Ready(None);
         };
         let number = *this.taken;
@@ -215,12 +226,17 @@ impl<St: Stream, F: FnMut(St::Item) -> Fut, Fut> Source<Fut> for Mapped<St, F> {
         Poll::Ready(Some((number, (this.make)(item))))
     }
 
+    fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
+        let stream = self.project().stream.as_pin_mut();
+        stream.map_or(Poll::Ready(()), |stream| stream.poll_progress_within(cx, polls))
+    }
+
     fn is_done(&self) -> bool {
-        self.stream.is_none()
+        self.ended || self.stream.is_none()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.stream.as_ref().map_or((0, Some(0)), Stream::size_hint)
+        self.stream.as_ref().filter(|_| !self.ended).map_or((0, Some(0)), Stream::size_hint)
     }
 
     fn close(self: Pin<&mut Self>) {
@@ -231,5 +247,44 @@ impl<St: Stream, F: FnMut(St::Item) -> Fut, Fut> Source<Fut> for Mapped<St, F> {
 impl<St, F> fmt::Debug for Mapped<St, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mapped").field("taken", &self.taken).finish_non_exhaustive()
+    }
+}
+
+/// A stream with nothing in flight, so far as we know. It is dropped as soon as it has ended.
+#[derive(Debug)]
+#[pin_project]
+pub struct Plain<St> {
+    /// `None` after its end.
+    #[pin]
+    stream: Option<St>,
+}
+
+impl<St> Plain<St> {
+    pub(crate) fn new(stream: St) -> Self {
+        Self { stream: Some(stream) }
+    }
+}
+
+impl<St: Stream> Stream for Plain<St> {
+    type Item = St::Item;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<St::Item>> {
+        let mut slot = self.project().stream;
+        let Some(stream) = slot.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        let next = ready!(stream.poll_next(cx));
+        if next.is_none() {
+            slot.set(None);
+        }
+        Poll::Ready(next)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.stream.as_ref().map_or((0, Some(0)), Stream::size_hint)
+    }
+}
+
+impl<St: Stream> Progress for Plain<St> {
+    fn poll_progress(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
     }
 }

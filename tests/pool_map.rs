@@ -22,7 +22,7 @@ use common::{Wakes, poll_next};
 use futures::channel::oneshot;
 use futures::future::{self, FutureExt, LocalBoxFuture};
 use futures::stream::{self, FusedStream, Stream, StreamExt};
-use futures_pool::map::{CatchUnwind, FailFast, Mapped, Ordered, Unordered};
+use futures_pool::map::{CatchUnwind, FailFast, Mapped, Ordered, Plain, Unordered};
 use futures_pool::prelude::*;
 use futures_pool::{ActiveSet, Panic, PoolMap, UnorderedSet, yield_when};
 use tokio::time::{Instant, sleep, timeout};
@@ -1802,7 +1802,7 @@ const _: () = {
     }
 
     type Items = stream::Iter<vec::IntoIter<String>>;
-    type Source = Mapped<Items, fn(String) -> Held>;
+    type Source = Mapped<Plain<Items>, fn(String) -> Held>;
     type Output = Result<Held, Held>;
 
     const fn is_send_and_unpin<T: Send + Unpin>() {}

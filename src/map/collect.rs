@@ -12,41 +12,9 @@ use pin_project::pin_project;
 use super::{FailFast, Indexed, PoolMap};
 use crate::active::ActiveSet;
 use crate::engine::POLLS;
-use crate::finished::{Finished, Order};
+use crate::finished::Order;
+use crate::progress::Progress;
 use crate::source::Source;
-
-/// A stream that can be polled for several items within the polls of one call: what [`Collect`] asks of its stream.
-///
-/// Of use for bounds; not meant to be implemented outside of this crate.
-pub trait Limited: Stream {
-    /// `Stream::poll_next`, within what is left of the caller's polls.
-    fn poll_limited(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<Self::Item>>;
-}
-
-impl<Src, Fut, R, S> Limited for PoolMap<Src, Fut, R, S>
-where
-    Src: Source<Fut>,
-    Fut: Future<Output = R::Output>,
-    R: Finished,
-    S: ActiveSet<Fut>,
-{
-    fn poll_limited(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<R::Output>> {
-        let next = ready!(self.poll_numbered(cx, polls));
-        Poll::Ready(next.map(|(_, output)| output))
-    }
-}
-
-impl<Src, Fut, R, S> Limited for Indexed<PoolMap<Src, Fut, R, S>>
-where
-    Src: Source<Fut>,
-    Fut: Future<Output = R::Output>,
-    R: Finished,
-    S: ActiveSet<Fut>,
-{
-    fn poll_limited(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<Self::Item>> {
-        self.poll_pair(cx, polls)
-    }
-}
 
 /// The most results that room is made for in advance: a size hint may lie, and an endless source has none to keep to.
 const RESERVED: usize = 1024;
@@ -81,26 +49,26 @@ pub struct TryCollect<P, T> {
     items: Vec<T>,
 }
 
-impl<P: Limited<Item = T>, T> Future for Collect<P, T> {
+impl<P: Progress<Item = T>, T> Future for Collect<P, T> {
     type Output = Vec<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<T>> {
         let mut this = self.project();
         let mut polls = POLLS;
-        while let Some(item) = ready!(this.stream.as_mut().poll_limited(cx, &mut polls)) {
+        while let Some(item) = ready!(this.stream.as_mut().poll_next_within(cx, &mut polls)) {
             this.items.push(item);
         }
         Poll::Ready(mem::take(this.items))
     }
 }
 
-impl<P: Limited<Item = Result<T, E>>, T, E> Future for TryCollect<P, T> {
+impl<P: Progress<Item = Result<T, E>>, T, E> Future for TryCollect<P, T> {
     type Output = Result<Vec<T>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Vec<T>, E>> {
         let mut this = self.project();
         let mut polls = POLLS;
-        while let Some(item) = ready!(this.stream.as_mut().poll_limited(cx, &mut polls)?) {
+        while let Some(item) = ready!(this.stream.as_mut().poll_next_within(cx, &mut polls)?) {
             this.items.push(item);
         }
         Poll::Ready(Ok(mem::take(this.items)))

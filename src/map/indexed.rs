@@ -10,6 +10,7 @@ use super::PoolMap;
 use crate::active::ActiveSet;
 use crate::engine::POLLS;
 use crate::finished::Finished;
+use crate::progress::{Progress, stages};
 use crate::source::Source;
 
 /// The view that [`PoolMap::indexed`] makes: a stream of `(usize, T)`.
@@ -50,17 +51,6 @@ where
     pub fn size(&self) -> usize {
         self.stream.size()
     }
-
-    pub(super) fn poll_pair(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        polls: &mut usize,
-    ) -> Poll<Option<(usize, R::Output)>> {
-        let next = ready!(self.project().stream.poll_numbered(cx, polls));
-        // Positions beyond `usize::MAX` wrap around, as they do in `enumerate`.
-        #[allow(clippy::cast_possible_truncation)]
-        Poll::Ready(next.map(|(number, output)| (number as usize, output)))
-    }
 }
 
 impl<Src, Fut, R, S> Stream for Indexed<PoolMap<Src, Fut, R, S>>
@@ -73,7 +63,7 @@ where
     type Item = (usize, R::Output);
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_pair(cx, &mut POLLS.clone())
+        self.poll_next_within(cx, &mut POLLS.clone())
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -92,3 +82,30 @@ where
         self.stream.is_terminated()
     }
 }
+
+impl<Src, Fut, R, S> Progress for Indexed<PoolMap<Src, Fut, R, S>>
+where
+    Src: Source<Fut>,
+    Fut: Future<Output = R::Output>,
+    R: Finished,
+    S: ActiveSet<Fut>,
+{
+    fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().stream.poll_progress(cx)
+    }
+
+    fn poll_next_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<Self::Item>> {
+        let next = ready!(self.project().stream.poll_numbered(cx, polls));
+        // Positions beyond `usize::MAX` wrap around, as they do in `enumerate`.
+        #[allow(clippy::cast_possible_truncation)]
+        Poll::Ready(next.map(|(number, output)| (number as usize, output)))
+    }
+
+    fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
+        self.project().stream.poll_progress_within(cx, polls)
+    }
+}
+
+stages!([Src, Fut, R, S] Indexed<PoolMap<Src, Fut, R, S>> [
+    Src: Source<Fut>, Fut: Future<Output = R::Output>, R: Finished, S: ActiveSet<Fut>
+]);

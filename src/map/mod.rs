@@ -13,7 +13,7 @@ use core::task::{Context, Poll, ready};
 use futures_util::stream::{FusedStream, Stream};
 use pin_project::pin_project;
 
-pub use self::collect::{Collect, Limited, TryCollect};
+pub use self::collect::{Collect, TryCollect};
 pub use self::indexed::Indexed;
 use crate::active::{ActiveSet, SlotSet};
 use crate::batches::{Batches, Counts, Gather};
@@ -23,7 +23,8 @@ pub use crate::finished::{FailFast, Finished, IntoUnordered, Order, Ordered, Uno
 use crate::panic::Panic;
 #[cfg(feature = "std")]
 pub use crate::panic::{CatchUnwind, Catching};
-pub use crate::source::{Mapped, Source};
+use crate::progress::{Progress, stages};
+pub use crate::source::{Mapped, Plain, Source};
 
 /// The stream that `pool_map` makes of an [iterator](crate::IterPoolExt::pool_map) or a
 /// [stream](crate::StreamPoolExt::pool_map): maps each item to a future, and keeps no more and no less than `size` of
@@ -366,8 +367,7 @@ where
     type Item = R::Output;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<R::Output>> {
-        let next = ready!(self.poll_numbered(cx, &mut POLLS.clone()));
-        Poll::Ready(next.map(|(_, output)| output))
+        self.poll_next_within(cx, &mut POLLS.clone())
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -389,6 +389,32 @@ where
         self.source.is_done() && self.active() + self.finished() == 0
     }
 }
+
+impl<Src, Fut, R, S> Progress for PoolMap<Src, Fut, R, S>
+where
+    Src: Source<Fut>,
+    Fut: Future<Output = R::Output>,
+    R: Finished,
+    S: ActiveSet<Fut>,
+{
+    fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_progress_within(cx, &mut POLLS.clone())
+    }
+
+    fn poll_next_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<R::Output>> {
+        let next = ready!(self.poll_numbered(cx, polls));
+        Poll::Ready(next.map(|(_, output)| output))
+    }
+
+    fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
+        let this = self.project();
+        this.engine.poll_progress(cx, this.source, polls)
+    }
+}
+
+stages!([Src, Fut, R, S] PoolMap<Src, Fut, R, S> [
+    Src: Source<Fut>, Fut: Future<Output = R::Output>, R: Finished, S: ActiveSet<Fut>
+]);
 
 impl<Src, Fut, R, S> Gather for PoolMap<Src, Fut, R, S>
 where

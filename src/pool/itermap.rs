@@ -15,6 +15,7 @@ use crate::batches::{Batches, Counts, Gather};
 use crate::engine::{Engine, POLLS, UNBOUNDED};
 use crate::finished::{Finished, Keyed};
 use crate::key::Key;
+use crate::progress::{Progress, stages};
 
 /// The stream that [`Pool::itermap`] makes: the results of its futures, as they finish.
 ///
@@ -112,8 +113,8 @@ impl<'a, F: Future, S: ActiveSet<F>> IterMap<'a, F, S> {
         Poll::Ready(granted)
     }
 
-    fn poll_pair(&mut self, cx: &mut Context<'_>) -> Poll<Option<(u64, F::Output)>> {
-        ready!(self.poll_until(cx, &mut POLLS.clone(), |finished| finished.focused_len() > 0));
+    fn poll_pair(&mut self, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<(u64, F::Output)>> {
+        ready!(self.poll_until(cx, polls, |finished| finished.focused_len() > 0));
         Poll::Ready(self.pool.engine.finished.pop_focused())
     }
 
@@ -129,8 +130,7 @@ impl<F: Future, S: ActiveSet<F>> Stream for IterMap<'_, F, S> {
     type Item = F::Output;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
-        let next = ready!(self.get_mut().poll_pair(cx));
-        Poll::Ready(next.map(|(_, output)| output))
+        self.poll_next_within(cx, &mut POLLS.clone())
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -143,14 +143,46 @@ impl<F: Future, S: ActiveSet<F>> Stream for KeyedIterMap<'_, F, S> {
     type Item = (Key, F::Output);
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = ready!(self.get_mut().0.poll_pair(cx));
-        Poll::Ready(next.map(|(number, output)| (Key(number), output)))
+        self.poll_next_within(cx, &mut POLLS.clone())
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.0.size_hint()
     }
 }
+
+impl<F: Future, S: ActiveSet<F>> Progress for IterMap<'_, F, S> {
+    fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut *self.get_mut().pool).poll_progress(cx)
+    }
+
+    fn poll_next_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<F::Output>> {
+        let next = ready!(self.get_mut().poll_pair(cx, polls));
+        Poll::Ready(next.map(|(_, output)| output))
+    }
+
+    fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
+        Pin::new(&mut *self.get_mut().pool).poll_progress_within(cx, polls)
+    }
+}
+
+impl<F: Future, S: ActiveSet<F>> Progress for KeyedIterMap<'_, F, S> {
+    fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.get_mut().0).poll_progress(cx)
+    }
+
+    fn poll_next_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<Self::Item>> {
+        let next = ready!(self.get_mut().0.poll_pair(cx, polls));
+        Poll::Ready(next.map(|(number, output)| (Key(number), output)))
+    }
+
+    fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
+        Pin::new(&mut self.get_mut().0).poll_progress_within(cx, polls)
+    }
+}
+
+stages!([F: Future, S: ActiveSet<F>] IterMap<'_, F, S> []);
+stages!([F: Future, S: ActiveSet<F>] KeyedIterMap<'_, F, S> []);
 
 impl<F: Future, S: ActiveSet<F>> FusedStream for IterMap<'_, F, S> {
     fn is_terminated(&self) -> bool {

@@ -15,6 +15,7 @@ use crate::active::{ActiveSet, SlotSet};
 use crate::engine::{Engine, POLLS, UNBOUNDED};
 use crate::finished::{Finished, Keyed, Place};
 use crate::key::{Key, Keys};
+use crate::progress::{Progress, ProgressExt, stages};
 use crate::source::{Queue, QueueThen};
 
 /// A pool of futures of one type, with results by key: no more and no less than `size` of them are active at once.
@@ -493,6 +494,34 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         len
     }
 
+    /// Runs a future to its end while the pool goes on, within its backlog.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped half-way, it drops that future; it has done nothing to the pool but drive it.
+    ///
+    /// # Panics
+    ///
+    /// If the future does, or one of the pool's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    /// use tokio::time::{Duration, sleep};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let ms = Duration::from_millis;
+    /// let mut pool = Pool::new(1);
+    /// let key = pool.spawn_n(async { sleep(ms(10)).await; 7 });
+    /// pool.drive(sleep(ms(100))).await;
+    /// assert_eq!(pool.take_result(key), Some(7));
+    /// # }
+    /// ```
+    pub async fn drive<Fut: Future>(&mut self, future: Fut) -> Fut::Output {
+        ProgressExt::drive(self, future).await
+    }
+
     /// Returns where a future is that has left the queue.
     fn find(&mut self, key: Key) -> Option<Place> {
         let Engine { active, finished, .. } = &mut self.engine;
@@ -621,13 +650,7 @@ impl<F: Future, S: ActiveSet<F>> Stream for Pool<F, S> {
     type Item = (Key, F::Output);
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        this.engine.finished.unfocus();
-        let backlog = this.engine.backlog();
-        let mut waiting = &mut this.waiting;
-        let has_next = |engine: &mut Engine<S, Keyed<F::Output>>, _: &_, _| !engine.finished.is_empty();
-        ready!(this.engine.poll_until(cx, Pin::new(&mut waiting), &mut POLLS.clone(), backlog, has_next));
-        Poll::Ready(this.engine.finished.pop().map(|(number, output)| (Key(number), output)))
+        self.poll_next_within(cx, &mut POLLS.clone())
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -635,6 +658,30 @@ impl<F: Future, S: ActiveSet<F>> Stream for Pool<F, S> {
         (left, Some(left))
     }
 }
+
+impl<F: Future, S: ActiveSet<F>> Progress for Pool<F, S> {
+    fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_progress_within(cx, &mut POLLS.clone())
+    }
+
+    fn poll_next_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        this.engine.finished.unfocus();
+        let backlog = this.engine.backlog();
+        let mut waiting = &mut this.waiting;
+        let has_next = |engine: &mut Engine<S, Keyed<F::Output>>, _: &_, _| !engine.finished.is_empty();
+        ready!(this.engine.poll_until(cx, Pin::new(&mut waiting), polls, backlog, has_next));
+        Poll::Ready(this.engine.finished.pop().map(|(number, output)| (Key(number), output)))
+    }
+
+    fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
+        let this = self.get_mut();
+        let mut waiting = &mut this.waiting;
+        this.engine.poll_progress(cx, Pin::new(&mut waiting), polls)
+    }
+}
+
+stages!([F: Future, S: ActiveSet<F>] Pool<F, S> []);
 
 impl<F: Future, S: ActiveSet<F>> FusedStream for Pool<F, S> {
     fn is_terminated(&self) -> bool {

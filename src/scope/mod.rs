@@ -416,7 +416,7 @@ struct Waiting<'a, B> {
 }
 
 impl<B> Source<B> for Waiting<'_, B> {
-    fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<(u64, B)>> {
+    fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut usize) -> Poll<Option<(u64, B)>> {
         if self.control.is_cancelling() {
             // They are dropped first.
             return Poll::Ready(None);
