@@ -295,13 +295,17 @@ impl<S, R: Finished> Engine<S, R> {
             if *asleep || !self.has_room(source.lent(), backlog) || self.finished.is_closed() {
                 return true;
             }
+            // The poll for the future itself is kept back, as the source may use up what is left.
+            *polls -= 1;
             let taken = source.as_mut().poll_take(cx, polls);
             *asleep = taken.is_pending();
-            let Poll::Ready(Some((number, future))) = taken else { return true };
+            let Poll::Ready(Some((number, future))) = taken else {
+                *polls += 1;
+                return true;
+            };
             if self.next < number {
                 self.finished.leave_out(self.next..number);
             }
-            *polls = polls.saturating_sub(1);
             self.start_unguarded(cx, number, future);
             if source.lent() > 0 {
                 break;

@@ -370,9 +370,14 @@ where
         let mut this = self.project();
         let mut polls = POLLS;
         loop {
+            if polls == 0 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            // One poll is kept back for the item's future.
+            polls -= 1;
             let mut unwinding = Unwinding(this.item.as_mut());
             if let Some(item) = unwinding.0.as_mut().as_pin_mut() {
-                polls = polls.saturating_sub(1);
                 if item.poll(cx).is_pending() {
                     mem::forget(unwinding);
                     let _ = this.stream.poll_progress_within(cx, &mut polls);

@@ -1028,6 +1028,74 @@ fn a_lent_slot_is_taken_back_ahead_of_those_that_wait_to_start() {
 }
 
 #[test]
+fn a_lent_slot_is_taken_back_also_when_several_tasks_end_at_once() {
+    let order = RefCell::new(Vec::new());
+    let (end_child, child_ends) = oneshot::channel::<()>();
+    let (end_other, other_ends) = oneshot::channel::<()>();
+    let mut hand = Hand::new(local_scope(2, async |pool| {
+        let order = &order;
+        let inner = pool.clone();
+        let parent = pool.spawn_n(async move {
+            inner.exec(child_ends).await.unwrap().unwrap();
+            order.borrow_mut().push("parent goes on");
+        });
+        while pool.len() < 2 {
+            yield_now().await;
+        }
+        drop(pool.spawn(other_ends).await);
+        drop(pool.spawn_n(async move { order.borrow_mut().push("waiting") }));
+        parent.await.unwrap();
+    }));
+    assert!(hand.settle().is_pending());
+    assert!(order.borrow().is_empty());
+    end_child.send(()).unwrap();
+    end_other.send(()).unwrap();
+    assert!(hand.settle().is_ready());
+    assert_eq!(*order.borrow(), ["parent goes on", "waiting"]);
+}
+
+#[test]
+fn claims_of_slots_are_served_in_their_order() {
+    let order = RefCell::new(Vec::new());
+    let (wake_a, a) = oneshot::channel::<()>();
+    let (wake_b, b) = oneshot::channel::<()>();
+    let (end_c, c) = oneshot::channel::<()>();
+    let handle = RefCell::new(None);
+    let mut hand = Hand::new(local_scope(1, async |pool| {
+        let order = &order;
+        let lender = |name, wake: oneshot::Receiver<()>| {
+            let pool = pool.clone();
+            async move {
+                drop(select(pin!(pool.join()), wake).await);
+                order.borrow_mut().push(name);
+                yield_now().await;
+                order.borrow_mut().push(name);
+            }
+        };
+        let tasks = (pool.spawn_n(lender("a", a)), pool.spawn_n(c), ());
+        *handle.borrow_mut() = Some(pool.clone());
+        while pool.len() - pool.active() != 1 {
+            yield_now().await;
+        }
+        pool.set_size(2);
+        let last = pool.spawn(lender("b", b)).await;
+        pool.set_size(1);
+        last.await.unwrap();
+        drop(tasks);
+    }));
+    assert!(hand.settle().is_pending());
+    let pool = handle.take().unwrap();
+    assert_eq!((pool.len(), pool.active(), pool.size()), (3, 1, 1));
+    wake_a.send(()).unwrap();
+    assert!(hand.settle().is_pending());
+    // The slot comes free, and is wanted by one who comes later, in the same poll.
+    end_c.send(()).unwrap();
+    wake_b.send(()).unwrap();
+    assert!(hand.settle().is_ready());
+    assert_eq!(*order.borrow(), ["a", "a", "b", "b"]);
+}
+
+#[test]
 fn a_task_woken_by_something_else_while_it_lends_waits_for_a_slot() {
     let (send, receive) = oneshot::channel::<()>();
     let (free, blocked) = oneshot::channel::<()>();
@@ -1436,6 +1504,49 @@ fn cancel_all_inside_a_task_includes_it() {
         assert_eq!((pool.len(), pool.executed()), (0, 0));
         assert_eq!(pool.exec(async { 1 }).await.unwrap(), 1);
     }));
+}
+
+#[test]
+fn cancel_all_inside_a_task_drops_all_that_wait_in_the_same_poll() {
+    let (drops, make) = counter();
+    let mut hand = Hand::new(local_scope(1, async |pool| {
+        let inner = pool.clone();
+        let own = pool.spawn_n(async move { inner.cancel_all() });
+        drop(pool.map_n(0..1000, |_| {
+            let counted = make();
+            async move { drop(counted) }
+        }));
+        assert!(is_cancelled(&own.await));
+        pending::<()>().await;
+    }));
+    assert!(hand.poll().is_pending());
+    assert_eq!(drops.get(), 1000);
+}
+
+#[test]
+fn a_task_cancelled_while_it_claims_a_slot_leaves_no_claim() {
+    let (wake, waked) = oneshot::channel::<()>();
+    let (end, ends) = oneshot::channel::<()>();
+    let meter = Meter::default();
+    let outside = RefCell::new(None);
+    let mut hand = Hand::new(local_scope(1, async |pool| {
+        let inner = pool.clone();
+        let claims = pool.spawn_n(async move { drop(select(pin!(inner.join()), waked).await) });
+        let holds = pool.spawn_n(ends);
+        *outside.borrow_mut() = Some((claims, pool.clone()));
+        holds.await.unwrap().unwrap();
+        pool.map(0..5, |_| meter.run(yield_now())).await;
+    }));
+    assert!(hand.settle().is_pending());
+    wake.send(()).unwrap();
+    assert!(hand.settle().is_pending());
+    let (claims, pool) = outside.take().unwrap();
+    assert_eq!((pool.len(), pool.active()), (2, 1));
+    assert!(claims.cancel());
+    assert_eq!((pool.len(), pool.active()), (1, 1));
+    end.send(()).unwrap();
+    assert!(hand.settle().is_ready());
+    assert_eq!(meter.most(), 1);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! An HTTP server for the examples to fetch from: slow, uneven, and in part broken.
 //!
 //! Page `n` is at `/page/n`. Its length, how long the server takes over it and whether it fails ([`Answer`]) depend on
-//! `n` alone, so every run is the same, and a client can check what it got.
+//! `n` alone, so every run is the same, and a client can check what it got. It begins with its title.
 //!
 //! The server notes each change of the number of its requests in flight. [`Server::load`] is what it saw: not what a
 //! client believes to have sent, but what was really there at the same time.
@@ -53,6 +53,11 @@ impl Answer {
 /// The length in bytes of page `page`; no two of 9,001 pages in a row are of the same length.
 pub(crate) fn length(page: usize) -> usize {
     1_000 + page % 9_001 * 7_919 % 9_001
+}
+
+/// The title of page `page`.
+pub(crate) fn title(page: usize) -> String {
+    format!("Page {page}")
 }
 
 /// How long the server takes over page `page`: 50 to 200 ms, but 800 ms for one page in a hundred.
@@ -200,12 +205,17 @@ async fn handle<B>(request: Request<B>, log: &Log) -> Result<Response<BoxBody<By
     };
     tokio::time::sleep(latency(page)).await;
     match Answer::of(page) {
-        Answer::Page => Ok(answer(StatusCode::OK, vec![b'.'; length(page)])),
+        Answer::Page => Ok(answer(StatusCode::OK, text(page))),
         Answer::NotFound => Ok(answer(StatusCode::NOT_FOUND, "no such page\n")),
         Answer::Broken => Ok(answer(StatusCode::INTERNAL_SERVER_ERROR, "something broke\n")),
         Answer::Hangup => Err(io::Error::other("hung up")),
         Answer::Half => Ok(half(length(page))),
     }
+}
+
+/// What is on page `page`: its title, and dots up to its length.
+fn text(page: usize) -> String {
+    format!("{:.<1$}", format!("<title>{}</title>\n", title(page)), length(page))
 }
 
 fn answer(status: StatusCode, body: impl Into<Bytes>) -> Response<BoxBody<Bytes, Closed>> {

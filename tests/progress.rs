@@ -1,0 +1,741 @@
+//! The pool goes on while its consumer is busy: `Progress`, `driven`, `drive`, `for_each`, and stages.
+//!
+//! Each deadlock comes with a twin that shows that `buffer_unordered`, or `buffered`, stops there for ever: on a paused
+//! clock, which comes to the limit at once when nothing is left to do.
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::future::{pending, poll_fn, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use common::{Wakes, poll_next, run};
+use futures::channel::oneshot;
+use futures::future::FutureExt;
+use futures::stream::{self, FusedStream, Stream, StreamExt, TryStreamExt};
+use futures_pool::{Pool, Progress, prelude::*, yield_when};
+use proptest::prelude::*;
+use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::time::{Duration, Instant, sleep, timeout};
+
+fn ms(time: u64) -> Duration {
+    Duration::from_millis(time)
+}
+
+/// Whether a future ends.
+async fn ends(future: impl Future) -> bool {
+    timeout(Duration::from_secs(3600), future).await.is_ok()
+}
+
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Polls progress once.
+fn progress<S: Progress + Unpin>(stream: &mut S) -> Poll<()> {
+    Pin::new(stream).poll_progress(&mut Context::from_waker(Waker::noop()))
+}
+
+// Deadlocks that do not happen.
+
+/// A lock that futures in flight and their consumer share.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<()>>);
+
+impl Shared {
+    fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    async fn use_it(&self) {
+        sleep(ms(1)).await;
+        let _guard = self.0.lock().await;
+        sleep(ms(1)).await;
+    }
+
+    async fn pass(&self, x: u32) -> u32 {
+        self.use_it().await;
+        x
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mutex_shared_with_the_consumer() {
+    let lock = &Shared::new();
+    let work = async |x| lock.pass(x).await;
+    let eat = async |_: u32| lock.use_it().await;
+    assert!(ends((0..20).pool_map(4, work).for_each(eat)).await);
+    assert!(ends((0..20).pool_map(4, work).unordered().for_each(eat)).await);
+
+    let twin = stream::iter(0..20).map(work).buffer_unordered(4).for_each(eat);
+    assert!(!ends(twin).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_semaphore_shared_with_the_consumer() {
+    let semaphore = &Semaphore::new(2);
+    let work = async |x: u32| {
+        let _permits = semaphore.acquire_many(2).await.unwrap();
+        sleep(ms(1)).await;
+        x
+    };
+    let eat = async |x| {
+        work(x).await;
+    };
+    assert!(ends((0..20).pool_map(4, work).unordered().for_each(eat)).await);
+
+    let twin = stream::iter(0..20).map(work).buffer_unordered(4).for_each(eat);
+    assert!(!ends(twin).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bounded_channel_shared_with_the_consumer() {
+    let (send, mut receive) = mpsc::channel::<u32>(1);
+    let receiver = tokio::spawn(async move {
+        while receive.recv().await.is_some() {
+            sleep(ms(1)).await;
+        }
+    });
+    let send = &send;
+    let work = async |x: u32| {
+        send.send(x).await.unwrap();
+        x
+    };
+    let eat = async |x| {
+        work(x).await;
+    };
+    assert!(ends((0..20).pool_map(4, work).unordered().for_each(eat)).await);
+
+    let twin = stream::iter(0..20).map(work).buffer_unordered(4).for_each(eat);
+    assert!(!ends(twin).await);
+    receiver.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_and_three_stages_that_share_a_mutex() {
+    let lock = &Shared::new();
+    let work = async |x| lock.pass(x).await;
+    let eat = async |_: u32| lock.use_it().await;
+    assert!(ends((0..20).pool_map(4, work).pool_map(1, work).collect::<Vec<_>>()).await);
+    assert!(ends((0..20).pool_map(4, work).unordered().pool_map(2, work).pool_map(1, work).for_each(eat)).await);
+
+    let twin = stream::iter(0..20).map(work).buffer_unordered(4).map(work).buffer_unordered(1);
+    assert!(!ends(twin.collect::<Vec<_>>()).await);
+    let twin = stream::iter(0..20).map(work).buffer_unordered(4).map(work).buffer_unordered(2);
+    assert!(!ends(twin.map(work).buffer_unordered(1).for_each(eat)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn adaptors_between_stages() {
+    let lock = &Shared::new();
+    let work = async |x| lock.pass(x).await;
+    let eat = async |_: u32| lock.use_it().await;
+    let plain = (0..20).pool_map(4, work).enumerate().map(|(_, x)| x).driven().pool_map(1, work);
+    assert!(ends(plain.collect::<Vec<_>>()).await);
+    // An adaptor with a future of its own, which needs the lock.
+    let then = (0..20).pool_map(4, work).then(work).driven().pool_map(1, work).for_each(eat);
+    assert!(ends(then).await);
+    let filter = (0..20).pool_map(4, work).filter(|_| lock.use_it().map(|()| true));
+    assert!(ends(filter.driven().for_each(eat)).await);
+
+    let twin = stream::iter(0..20).map(work).buffer_unordered(4).then(work).map(work).buffer_unordered(1);
+    assert!(!ends(twin.for_each(eat)).await);
+    // And so does ours where `driven` was forgotten, as the docs say.
+    let forgotten = (0..20).pool_map(4, work).then(work).for_each(eat);
+    assert!(!ends(forgotten).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adaptor_that_ends_before_the_pool_below() {
+    let lock = &Shared::new();
+    let work = async |x| lock.pass(x).await;
+    let eat = async |_: u32| lock.use_it().await;
+    // When `take` ends, futures behind the last item have, or are waiting for, the lock that the stage needs.
+    let taken = (0..20).pool_map(4, work).take(11).driven().pool_map(1, work);
+    let done: Vec<_> = timeout(ms(10_000), taken.collect()).await.expect("goes on after the end");
+    assert_eq!(done.len(), 11);
+    assert!(ends((0..20).pool_map(4, work).take(11).driven().for_each(eat)).await);
+
+    let twin = stream::iter(0..20).map(work).buffer_unordered(4).take(11).map(work).buffer_unordered(1);
+    assert!(!ends(twin.collect::<Vec<_>>()).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ordered_stream_with_a_slow_head() {
+    let lock = &Shared::new();
+    let slow = async |x| {
+        if x % 5 == 0 {
+            sleep(ms(10)).await;
+        }
+        lock.pass(x).await
+    };
+    let work = async |x| lock.pass(x).await;
+    let eat = async |_: u32| lock.use_it().await;
+    assert!(ends((0..20).pool_map(4, slow).for_each(eat)).await);
+    assert!(ends((0..20).pool_map(4, slow).pool_map(2, work).for_each(eat)).await);
+
+    let twin = stream::iter(0..20).map(slow).buffered(4).for_each(eat);
+    assert!(!ends(twin).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_and_its_itermap_that_share_a_mutex() {
+    let lock = &Shared::new();
+    let work = |x: u32| lock.pass(x);
+    let mut pool = Pool::new(4);
+    let _ = pool.map_n(0..20, work);
+    assert!(ends(pool.for_each(async |_| lock.use_it().await)).await);
+    let mut pool = Pool::new(4);
+    assert!(ends(pool.itermap(0..20, work).for_each(async |_| lock.use_it().await)).await);
+    assert!(ends(pool.itermap(0..20, work).keyed().pool_map(1, async |_| lock.use_it().await).count()).await);
+    let _ = pool.map_n(0..20, work);
+    let driven = async {
+        while pool.next().await.is_some() {
+            pool.drive(lock.use_it()).await;
+        }
+    };
+    assert!(ends(driven).await);
+
+    let mut pool = Pool::new(4);
+    let _ = pool.map_n(0..20, work);
+    let snoozing = async {
+        while pool.next().await.is_some() {
+            lock.use_it().await;
+        }
+    };
+    assert!(!ends(snoozing).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_views_share_a_mutex() {
+    let lock = &Shared::new();
+    let work = async |x| lock.pass(x).await;
+    let indexed = (0..20).pool_map(4, work).indexed();
+    assert!(ends(indexed.for_each(async |_| lock.use_it().await)).await);
+    let batches = (0..20).pool_map(4, work).batches(yield_when::first_completed);
+    assert!(ends(batches.for_each(async |_| lock.use_it().await)).await);
+    let timed = (0..20).pool_map(4, work).batches(yield_when::all_completed).timeout(|| sleep(ms(3)));
+    assert!(ends(timed.for_each(async |_| lock.use_it().await)).await);
+    let caught = (0..20).pool_map(4, work).catch_unwind().pool_map(1, async |_| lock.use_it().await);
+    assert!(ends(caught.for_each(async |()| lock.use_it().await)).await);
+    let failing = (0..20).pool_map(4, async |x| Ok::<u32, ()>(lock.pass(x).await));
+    assert!(ends(failing.fail_fast().for_each(async |_| lock.use_it().await)).await);
+}
+
+// Nobody snoozes.
+
+/// Sleeps twice, and returns how long that took.
+async fn two_sleeps<T>(_: T) -> Duration {
+    let start = Instant::now();
+    sleep(ms(10)).await;
+    sleep(ms(10)).await;
+    start.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_sleep_is_not_held_up_by_a_slow_consumer() {
+    let check = async |took: Duration| {
+        assert_eq!(took, ms(20));
+        sleep(ms(100)).await;
+    };
+    (0..12).pool_map(4, two_sleeps).for_each(check).await;
+    (0..12).pool_map(4, two_sleeps).unordered().for_each(check).await;
+    (0..12).pool_map(4, two_sleeps).backlog(0).for_each(check).await;
+    (0..12).pool_map(4, two_sleeps).indexed().for_each(async |(_, took)| check(took).await).await;
+    (0..12).pool_map(4, two_sleeps).map(|took| took).driven().for_each(check).await;
+    // A stage that is full for a long time.
+    let stage = async |took| {
+        check(took).await;
+        took
+    };
+    (0..12).pool_map(4, two_sleeps).pool_map(1, stage).for_each(check).await;
+    (0..12).pool_map(4, two_sleeps).then(stage).driven().pool_map(1, stage).for_each(check).await;
+    let batches = (0..12).pool_map(4, two_sleeps).batches(yield_when::first_completed);
+    batches.for_each(async |batch| check(batch[0]).await).await;
+    let mut pool = Pool::new(4);
+    pool.itermap(0..12, two_sleeps).for_each(check).await;
+    let _ = pool.map_n(0..12, two_sleeps);
+    pool.for_each(async |(_, took)| check(took).await).await;
+
+    // How it is without: the second sleep ends only when somebody polls again.
+    let slowest = Cell::new(ms(0));
+    let snoozing = stream::iter(0..12).map(two_sleeps).buffer_unordered(4);
+    snoozing
+        .for_each(async |took| {
+            slowest.set(slowest.get().max(took));
+            sleep(ms(100)).await;
+        })
+        .await;
+    assert!(slowest.get() > ms(100));
+}
+
+// Bounds.
+
+#[test]
+fn a_full_backlog_admits_nothing_and_what_is_in_flight_is_polled() {
+    for (size, backlog) in [(4, 0), (4, 3), (1, 1)] {
+        let (started, polls) = (Cell::new(0), Cell::new(0));
+        let gate = Cell::new(false);
+        let mut stream = (0..).pool_map(size, |x: usize| {
+            started.set(started.get() + 1);
+            let (polls, gate) = (&polls, &gate);
+            poll_fn(move |_| {
+                polls.set(polls.get() + 1);
+                // The first ones finish at once; the last one does only later.
+                if x < size + backlog || gate.get() { Poll::Ready(x) } else { Poll::Pending }
+            })
+        });
+        stream = stream.backlog(backlog);
+        for _ in 0..10 {
+            let _ = progress(&mut stream);
+        }
+        assert!(stream.finished() <= size + backlog, "size {size}, backlog {backlog}: {}", stream.finished());
+        assert!(stream.finished() > backlog, "full");
+        assert_eq!(started.get(), stream.finished() + stream.active());
+        let before = started.get();
+        for _ in 0..10 {
+            let _ = progress(&mut stream);
+        }
+        assert_eq!(started.get(), before, "no more are started");
+    }
+}
+
+#[test]
+fn memory_is_bounded_with_a_consumer_that_never_ends_its_item() {
+    let (first, second) = (Cell::new(0), Cell::new(0));
+    let work = |count| {
+        let count: &Cell<usize> = count;
+        async move |x: u64| {
+            count.set(count.get() + 1);
+            yield_now().await;
+            x
+        }
+    };
+    let mut all = pin!((0..).pool_map(8, work(&first)).pool_map(3, work(&second)).for_each(|_| pending::<()>()));
+    for _ in 0..1000 {
+        assert!(all.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    // Of each stage: its backlog, the item about to be handed over, and those that were active then.
+    assert!(second.get() <= 1 + 3 + 1 + 3, "{}", second.get());
+    assert!(first.get() <= second.get() + 8 + 1 + 8, "{}", first.get());
+    assert!(first.get() >= second.get() + 8 && second.get() >= 4);
+}
+
+#[test]
+fn progress_is_ready_when_nothing_is_in_flight() {
+    let mut empty = (0..0).pool_map(4, async |x: u8| x);
+    assert!(progress(&mut empty).is_ready());
+    let mut done = (0..3).pool_map(4, async |x| x);
+    assert!(progress(&mut done).is_ready());
+    assert_eq!((done.active(), done.finished()), (0, 3));
+    assert_eq!(poll_next(&mut done), Poll::Ready(Some(0)), "nothing is lost");
+    let mut full = (0..).pool_map(4, async |x: u64| x);
+    assert!(progress(&mut full).is_ready(), "the backlog is full");
+    assert_eq!((full.active(), full.finished()), (0, 5));
+    let mut waits = (0..3).pool_map(4, |_| pending::<()>());
+    assert!(progress(&mut waits).is_pending());
+    let mut stream = stream::pending::<u8>().pool_map(4, async |x| x);
+    assert!(progress(&mut stream).is_pending(), "the source will wake the task");
+
+    let mut pool = Pool::new(2);
+    assert!(progress(&mut pool).is_ready());
+    let _ = pool.map_n(0..10, |x| ready(x).boxed());
+    assert!(progress(&mut pool).is_ready());
+    assert_eq!((pool.waiting(), pool.finished()), (7, 3));
+    pool.pause();
+    assert!(progress(&mut pool).is_ready(), "paused");
+    pool.resume();
+    assert_eq!(run(pool.collect::<Vec<_>>()).len(), 10);
+}
+
+#[test]
+fn progress_of_a_stage_is_that_of_the_stages_below() {
+    let gate = Rc::new(Cell::new(false));
+    let polled = Cell::new(0);
+    let below = (0..3).pool_map(3, |x| {
+        let (gate, polled) = (Rc::clone(&gate), &polled);
+        poll_fn(move |cx| {
+            polled.set(polled.get() + 1);
+            if x == 0 || gate.get() {
+                return Poll::Ready(x);
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    });
+    // The stage is full with the first item.
+    let mut stage = below.pool_map(1, |_| pending::<()>());
+    for _ in 0..5 {
+        let before = polled.get();
+        assert!(progress(&mut stage).is_pending());
+        assert!(polled.get() > before, "those below are polled while the stage is full");
+        assert!(poll_next(&mut stage).is_pending());
+    }
+    gate.set(true);
+    let _ = progress(&mut stage);
+    let before = polled.get();
+    let _ = progress(&mut stage);
+    assert_eq!(polled.get(), before, "all below have finished");
+}
+
+#[test]
+fn all_stages_together_poll_at_most_64_futures_in_a_call() {
+    let polls = Cell::new(0_usize);
+    let polls = &polls;
+    let busy = move |()| {
+        let mut left = 50;
+        poll_fn(move |cx| {
+            polls.set(polls.get() + 1);
+            left -= 1;
+            if left == 0 {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    };
+    let (wakes, waker) = Wakes::new();
+    let mut stages = pin!([(); 100].into_iter().pool_map(40, busy).pool_map(20, busy).pool_map(3, busy).for_each(busy));
+    loop {
+        let (before, woken) = (polls.get(), wakes.count());
+        let poll = stages.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(polls.get() - before <= 64, "{}", polls.get() - before);
+        if poll.is_ready() {
+            break;
+        }
+        assert!(wakes.count() > woken);
+    }
+    assert_eq!(polls.get(), 4 * 100 * 50);
+}
+
+#[test]
+fn a_busy_stage_does_not_starve_the_one_before() {
+    let (below, above) = (Cell::new(0_u64), Cell::new(0_u64));
+    fn forever(count: &Cell<u64>) -> impl Future<Output = ()> {
+        poll_fn(|cx| {
+            count.set(count.get() + 1);
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    }
+    let mut all = pin!(
+        (0..10)
+            .pool_map(4, |x| if x < 2 { ready(()).left_future() } else { forever(&below).right_future() })
+            .unordered()
+            .pool_map(2, |()| forever(&above))
+            .for_each(ready)
+    );
+    for _ in 0..100 {
+        let (b, a) = (below.get(), above.get());
+        assert!(all.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(below.get() > b && above.get() > a);
+    }
+    assert!(below.get() * 10 > above.get() && above.get() * 10 > below.get(), "{below:?} {above:?}");
+}
+
+proptest! {
+    #[test]
+    fn consumer_and_pool_do_not_starve_each_other(size in 1..100_usize, yields in 0..200_u32, own in 0..5_u32) {
+        let (pool, consumer) = (Cell::new(0_u32), Cell::new(0_u32));
+        let mut all = pin!((0..50).pool_map(size, async |_| {
+            for _ in 0..own {
+                pool.set(pool.get() + 1);
+                yield_now().await;
+            }
+        }).unordered().for_each(async |()| {
+            for _ in 0..yields {
+                consumer.set(consumer.get() + 1);
+                yield_now().await;
+            }
+        }));
+        let (wakes, waker) = Wakes::new();
+        loop {
+            let (before, woken) = ((pool.get(), consumer.get()), wakes.count());
+            let poll = all.as_mut().poll(&mut Context::from_waker(&waker));
+            let (p, c) = (pool.get() - before.0, consumer.get() - before.1);
+            prop_assert!(p + c <= 64, "at most 64 polls");
+            if poll.is_ready() {
+                break;
+            }
+            prop_assert!(wakes.count() > woken, "no wake-up is lost");
+        }
+        prop_assert_eq!((pool.get(), consumer.get()), (50 * own, 50 * yields));
+    }
+
+    /// Wake-ups of the consumer and of the pool come in any order, alone and together.
+    #[test]
+    fn no_wake_up_is_lost(order in Just((0..40_usize).collect::<Vec<_>>()).prop_shuffle(), together in any::<u64>(), size in 1..8_usize) {
+        let mut senders = Vec::new();
+        let mut receivers = Vec::new();
+        for _ in 0..40 {
+            let (send, receive) = oneshot::channel::<()>();
+            senders.push(Some(send));
+            receivers.push(Some(receive));
+        }
+        let (items, bodies) = receivers.split_at_mut(20);
+        let mut bodies = bodies.iter_mut();
+        let done = Cell::new(0);
+        let (wakes, waker) = Wakes::new();
+        let stream = items.iter_mut().pool_map(size, |item| item.take().unwrap());
+        let mut all = pin!(stream.unordered().for_each(|item| {
+            item.unwrap();
+            let body = bodies.next().unwrap().take().unwrap();
+            let done = &done;
+            async move {
+                body.await.unwrap();
+                done.set(done.get() + 1);
+            }
+        }));
+        let mut ended = all.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        for (step, which) in order.into_iter().enumerate() {
+            let before = wakes.count();
+            let _ = senders[which].take().unwrap().send(());
+            if together >> (step % 64) & 1 == 1 {
+                continue;
+            }
+            // Polled only if woken.
+            let mut woken = wakes.count() > before;
+            woken |= step == 39;
+            if woken && !ended {
+                ended = all.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+            }
+        }
+        while !ended {
+            let before = wakes.count();
+            ended = all.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+            prop_assert!(ended || wakes.count() > before, "stuck with {} done", done.get());
+        }
+        prop_assert_eq!(done.get(), 20);
+    }
+}
+
+#[test]
+fn wake_ups_from_other_threads_of_consumer_and_pool() {
+    for _ in 0..50 {
+        let mut pool_senders = Vec::new();
+        let mut body_senders = Vec::new();
+        let (items, bodies): (Vec<_>, Vec<_>) = (0..50)
+            .map(|_| {
+                let (send, receive) = oneshot::channel::<()>();
+                let (body_send, body_receive) = oneshot::channel::<()>();
+                pool_senders.push(send);
+                body_senders.push(body_send);
+                (receive, body_receive)
+            })
+            .unzip();
+        let mut bodies = bodies.into_iter();
+        std::thread::scope(|threads| {
+            threads.spawn(|| pool_senders.into_iter().for_each(|send| send.send(()).unwrap()));
+            threads.spawn(|| body_senders.into_iter().for_each(|send| send.send(()).unwrap()));
+            let stream = items.into_iter().pool_map(4, |item| item).unordered();
+            futures::executor::block_on(stream.for_each(|_| bodies.next().unwrap().map(Result::unwrap)));
+        });
+    }
+}
+
+// `driven`.
+
+#[test]
+fn driven_polls_its_adaptor_one_item_ahead() {
+    let (started, passed) = (Cell::new(0), Cell::new(0));
+    let stream = (0..20).pool_map(2, async |x| {
+        started.set(started.get() + 1);
+        x
+    });
+    let mut driven = stream.backlog(2).map(|x| {
+        passed.set(passed.get() + 1);
+        x
+    });
+    let mut driven = Pin::new(&mut driven).driven();
+    assert_eq!(driven.size_hint(), (20, Some(20)));
+    assert!(!driven.is_terminated());
+    for _ in 0..5 {
+        let _ = progress(&mut driven);
+    }
+    assert_eq!(passed.get(), 1, "one");
+    assert!(started.get() <= 1 + 2 + 2);
+    assert_eq!(driven.size_hint(), (20, Some(20)));
+    let all: Vec<i32> = run(driven.collect());
+    assert_eq!(all, (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn driven_ends_with_its_adaptor() {
+    let mut driven = (0..20).pool_map(2, async |x| x).take(3).driven();
+    assert_eq!(run(driven.by_ref().collect::<Vec<_>>()), [0, 1, 2]);
+    assert!(driven.is_terminated());
+    assert_eq!(driven.size_hint(), (0, Some(0)));
+    assert_eq!(poll_next(&mut driven), Poll::Ready(None));
+}
+
+#[test]
+fn progress_passes_through_the_adaptors() {
+    /// Checks that progress reaches the pool below, and that nothing is lost.
+    fn check<S: Progress>(name: &str, polled: &Cell<u32>, stream: S, items: usize) {
+        let mut stream = Box::pin(stream);
+        let before = polled.get();
+        let _ = progress(&mut stream);
+        assert!(polled.get() > before, "{name}: nothing was polled");
+        assert_eq!(run(stream.driven().collect::<Vec<_>>()).len(), items, "{name}");
+    }
+    macro_rules! check {
+        ($($make:expr => $items:expr;)*) => {$(
+            let polled = Cell::new(0);
+            let work = async |x: u32| {
+                polled.set(polled.get() + 1);
+                yield_now().await;
+                x
+            };
+            let pool = (0..6).pool_map(2, work);
+            let make = $make;
+            check(stringify!($make), &polled, make(pool), $items);
+        )*};
+    }
+    macro_rules! check_try {
+        ($($make:expr => $items:expr;)*) => {$(
+            let polled = Cell::new(0);
+            let work = async |x: u32| {
+                polled.set(polled.get() + 1);
+                yield_now().await;
+                Ok::<u32, u32>(x)
+            };
+            let pool = (0..6).pool_map(2, work);
+            let make = $make;
+            check(stringify!($make), &polled, make(pool), $items);
+        )*};
+    }
+    check! {
+        |pool| StreamExt::map(pool, ready).buffered(2) => 6;
+        |pool| StreamExt::map(pool, ready).buffer_unordered(2) => 6;
+        |pool| StreamExt::chunks(pool, 2) => 3;
+        |pool| StreamExt::enumerate(pool) => 6;
+        |pool| StreamExt::filter(pool, |x| ready(x % 2 == 0)) => 3;
+        |pool| StreamExt::filter_map(pool, |x| ready((x > 0).then_some(x))) => 5;
+        |pool| StreamExt::map(pool, |x| stream::iter([x, x])).flatten() => 12;
+        |pool| StreamExt::fuse(pool) => 6;
+        |pool| StreamExt::inspect(pool, |_| ()) => 6;
+        |pool| StreamExt::map(pool, |x| x + 1) => 6;
+        |pool| StreamExt::peekable(pool) => 6;
+        |pool| StreamExt::ready_chunks(pool, 1) => 6;
+        |pool| StreamExt::scan(pool, 0, |sum, x| { *sum += x; ready((*sum < 10).then_some(*sum)) }) => 4;
+        |pool| StreamExt::skip(pool, 2) => 4;
+        |pool| StreamExt::skip_while(pool, |x| ready(*x < 2)) => 4;
+        |pool| StreamExt::take(pool, 2) => 2;
+        |pool| StreamExt::take_until(pool, pending::<()>()) => 6;
+        |pool| StreamExt::take_while(pool, |x| ready(*x < 2)) => 2;
+        |pool| StreamExt::then(pool, ready) => 6;
+    }
+    check_try! {
+        |pool| TryStreamExt::and_then(pool, |x| ready(Ok(x))) => 6;
+        |pool| TryStreamExt::err_into::<u64>(pool) => 6;
+        |pool| TryStreamExt::inspect_err(pool, |_| ()) => 6;
+        |pool| TryStreamExt::inspect_ok(pool, |_| ()) => 6;
+        |pool| TryStreamExt::into_stream(pool) => 6;
+        |pool| TryStreamExt::map_err(pool, |error| error + 1) => 6;
+        |pool| TryStreamExt::map_ok(pool, |x| x + 1) => 6;
+        |pool| TryStreamExt::or_else(pool, |error| ready(Err::<u32, u32>(error))) => 6;
+        |pool| TryStreamExt::try_filter(pool, |x| ready(x % 2 == 0)) => 3;
+        |pool| TryStreamExt::try_filter_map(pool, |x| ready(Ok((x > 0).then_some(x)))) => 5;
+        |pool| TryStreamExt::try_skip_while(pool, |x| ready(Ok(*x < 2))) => 4;
+        |pool| TryStreamExt::try_take_while(pool, |x| ready(Ok(*x < 2))) => 2;
+    }
+}
+
+// Panics and drops.
+
+#[test]
+fn a_panic_of_the_consumer_drops_its_item_and_nothing_else() {
+    let dropped = Rc::new(Cell::new(0));
+    struct Counted(Rc<Cell<u32>>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+    let seen = RefCell::new(Vec::new());
+    let mut all = Box::pin((0..5).pool_map(2, async |x| x).for_each(|x| {
+        let (seen, counted) = (&seen, Counted(Rc::clone(&dropped)));
+        async move {
+            let _counted = counted;
+            yield_now().await;
+            assert_ne!(x, 2, "consumer");
+            seen.borrow_mut().push(x);
+        }
+    }));
+    assert!(catch_unwind(AssertUnwindSafe(|| run(all.as_mut()))).is_err());
+    assert_eq!(dropped.get(), 3);
+    run(all);
+    assert_eq!(*seen.borrow(), [0, 1, 3, 4]);
+    assert_eq!(dropped.get(), 5);
+}
+
+#[test]
+fn drive_takes_no_item_and_gives_the_output() {
+    let mut stream = (0..10).pool_map(2, async |x| x);
+    let out = run(stream.drive(async {
+        for _ in 0..5 {
+            yield_now().await;
+        }
+        "out"
+    }));
+    assert_eq!(out, "out");
+    assert_eq!((stream.active(), stream.finished()), (0, 3));
+    assert_eq!(run(stream.collect::<Vec<_>>()), (0..10).collect::<Vec<_>>());
+
+    let mut pinned = pin!(stream::iter(0..4).then(async |x| x).pool_map(2, async |x| x));
+    assert_eq!(run(pinned.drive(ready(1))), 1);
+    assert_eq!(run(pinned.collect::<Vec<_>>()).len(), 4);
+    let mut pool = Pool::new(1);
+    let key = pool.spawn_n(async {
+        yield_now().await;
+        7
+    });
+    assert_eq!(
+        run(pool.drive(async {
+            yield_now().await;
+            yield_now().await;
+            8
+        })),
+        8
+    );
+    assert_eq!(pool.take_result(key), Some(7));
+}
+
+// Types.
+
+#[tokio::test]
+async fn a_chain_of_three_stages_with_borrowed_items_inside_tokio_spawn() {
+    async fn fetch(url: &String) -> Result<String, String> {
+        tokio::task::yield_now().await;
+        Ok(url.clone())
+    }
+    async fn parse(page: Result<String, String>) -> Option<usize> {
+        tokio::task::yield_now().await;
+        page.ok().map(|page| page.len())
+    }
+    let total = tokio::spawn(async {
+        let urls: Vec<String> = (0..10).map(|x| "x".repeat(x)).collect();
+        let total = std::sync::atomic::AtomicUsize::new(0);
+        let add = |length| {
+            total.fetch_add(length, std::sync::atomic::Ordering::Relaxed);
+            ready(())
+        };
+        urls.iter().pool_map(4, fetch).pool_map(8, parse).pool_map(2, async |it| it.unwrap()).for_each(add).await;
+        urls.iter().pool_map(4, fetch).filter_map(parse).driven().pool_map(2, async |it| it).for_each(add).await;
+        total.into_inner()
+    });
+    assert_eq!(total.await.unwrap(), 90);
+}
