@@ -24,8 +24,9 @@
 //! futures here are 16 bytes and do next to nothing, so that the differences are as large as they get.
 
 use std::alloc::System;
+use std::cell::RefCell;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, Ready};
 use std::hint::black_box;
 use std::ops::Range;
 use std::pin::{Pin, pin};
@@ -36,6 +37,7 @@ use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use futures::future::FutureExt;
 use futures::stream::{self, Stream, StreamExt};
 use futures_buffered::BufferedStreamExt;
 use futures_pool::prelude::*;
@@ -48,9 +50,11 @@ const SIZES: [usize; 3] = [1, 64, 1024];
 /// Name, contestants.
 type Workload = (&'static str, fn() -> Vec<Contestant>);
 
-const WORKLOADS: [Workload; 4] = [
+const WORKLOADS: [Workload; 6] = [
     ("ready", contestants::<Yields<0>>),
     ("yield1", contestants::<Yields<1>>),
+    ("consumer, ready", consumer_contestants::<Yields<0>>),
+    ("consumer, yield1", consumer_contestants::<Yields<1>>),
     ("tasks, ready", task_contestants::<Yields<0>>),
     ("tasks, yield1", task_contestants::<Yields<1>>),
 ];
@@ -99,6 +103,37 @@ fn contestants<F: Future<Output = u64> + From<u64>>() -> Vec<Contestant> {
             drain((0..items).pool_map(size, F::from).with_set(UnorderedSet::default()))
         }),
     ]
+}
+
+const FOR_EACH: &str = "`pool_map(..).unordered()`, `StreamExt::for_each`";
+
+/// A body that is ready at once: what it costs that the pool could go on meanwhile.
+fn consumer_contestants<F: Future<Output = u64> + From<u64>>() -> Vec<Contestant> {
+    let consumer = |name, run: Run| Contestant { name, reference: FOR_EACH, run };
+    vec![
+        consumer(FOR_EACH, |size, items| {
+            let total = RefCell::default();
+            let consumer = StreamExt::for_each((0..items).pool_map(size, F::from).unordered(), add_to(&total));
+            finish(consumer.map(|()| total.take()))
+        }),
+        consumer("`pool_map(..).unordered().for_each`", |size, items| {
+            let total = RefCell::default();
+            let consumer = (0..items).pool_map(size, F::from).unordered().for_each(add_to(&total));
+            finish(consumer.map(|()| total.take()))
+        }),
+        consumer("`pool_map(..).unordered().driven().for_each`", |size, items| {
+            let total = RefCell::default();
+            let consumer = (0..items).pool_map(size, F::from).unordered().driven().for_each(add_to(&total));
+            finish(consumer.map(|()| total.take()))
+        }),
+    ]
+}
+
+fn add_to(total: &RefCell<Total>) -> impl FnMut(u64) -> Ready<()> {
+    |item| {
+        total.borrow_mut().add(item);
+        std::future::ready(())
+    }
 }
 
 const JOIN_SET: &str = "tokio `JoinSet`, current thread";
@@ -463,7 +498,8 @@ fn main() {
     let spread = tables.iter().flat_map(|table| &table.cells).map(Cell::spread).fold(0.0, f64::max);
     let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     println!(
-        "ratio: time over that of {UNORDERED}; for {ORDERED} and those below it, over that; for tasks, over {JOIN_SET}.\n\
+        "ratio: time over that of {UNORDERED}; for {ORDERED} and those below it, over that; for tasks, over {JOIN_SET};\n\
+         for consumers, over {FOR_EACH}.\n\
          Medians of {rounds} rounds; the middle half of a cell's rounds spans at most {:.0} % of its median.\n\
          Arguments of `cargo bench --bench peers --`: {}",
         spread * 100.0,
