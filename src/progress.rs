@@ -59,6 +59,13 @@ pub trait Progress: Stream {
     /// While the backlog is full nothing new is started, and what is in flight is polled all the same.
     fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
 
+    /// Returns whether it never has anything in flight after its end, so that it may be dropped then. All others return
+    /// `None` whenever they are polled after their end.
+    #[doc(hidden)]
+    fn is_idle_for_good(&self) -> bool {
+        false
+    }
+
     /// `poll_next`, within what is left of the caller's polls.
     #[doc(hidden)]
     fn poll_next_within(self: Pin<&mut Self>, cx: &mut Context<'_>, _polls: &mut usize) -> Poll<Option<Self::Item>> {

@@ -197,7 +197,7 @@ pub struct Mapped<St, F> {
     /// `None` once no more of it is wanted.
     #[pin]
     stream: Option<St>,
-    /// Whether it has ended. It is kept all the same, as it may have futures in flight.
+    /// Whether it has ended. It is kept all the same if it may have futures in flight.
     ended: bool,
     make: F,
     /// How many items were taken.
@@ -212,13 +212,13 @@ impl<St, F> Mapped<St, F> {
 
 impl<St: Progress, F: FnMut(St::Item) -> Fut, Fut> Source<Fut> for Mapped<St, F> {
     fn poll_take(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<(u64, Fut)>> {
-        let this = self.project();
-        if *this.ended {
-            return Poll::Ready(None);
-        }
-        let Some(stream) = this.stream.as_pin_mut() else { return Poll::Ready(None) };
-        let Some(item) = ready!(stream.poll_next_within(cx, polls)) else {
+        let mut this = self.project();
+        let Some(mut stream) = this.stream.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+        let Some(item) = ready!(stream.as_mut().poll_next_within(cx, polls)) else {
             *this.ended = true;
+            if stream.is_idle_for_good() {
+                this.stream.set(None);
+            }
             return Poll::Ready(None);
         };
         let number = *this.taken;
@@ -250,18 +250,17 @@ impl<St, F> fmt::Debug for Mapped<St, F> {
     }
 }
 
-/// A stream with nothing in flight, so far as we know. It is dropped as soon as it has ended.
+/// A stream with nothing in flight, so far as we know.
 #[derive(Debug)]
 #[pin_project]
 pub struct Plain<St> {
-    /// `None` after its end.
     #[pin]
-    stream: Option<St>,
+    stream: St,
 }
 
 impl<St> Plain<St> {
     pub(crate) fn new(stream: St) -> Self {
-        Self { stream: Some(stream) }
+        Self { stream }
     }
 }
 
@@ -269,22 +268,20 @@ impl<St: Stream> Stream for Plain<St> {
     type Item = St::Item;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<St::Item>> {
-        let mut slot = self.project().stream;
-        let Some(stream) = slot.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-        let next = ready!(stream.poll_next(cx));
-        if next.is_none() {
-            slot.set(None);
-        }
-        Poll::Ready(next)
+        self.project().stream.poll_next(cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.stream.as_ref().map_or((0, Some(0)), Stream::size_hint)
+        self.stream.size_hint()
     }
 }
 
 impl<St: Stream> Progress for Plain<St> {
     fn poll_progress(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
+    }
+
+    fn is_idle_for_good(&self) -> bool {
+        true
     }
 }

@@ -34,13 +34,15 @@ pub use crate::source::{Mapped, Plain, Source};
 ///
 /// Nothing runs unless the stream is polled. When it is, it polls the futures that were woken, pulls an item and starts
 /// its future for each slot that is free, and then returns a result. So a slot that has become free is filled before a
-/// result is handed over. One poll of the stream polls at most 64 of its futures; then it returns what it has, or wakes
-/// its task and returns `Pending`. (A stage below counts for itself, each time that it is asked for an item.)
+/// result is handed over. One poll of the stream polls at most 64 futures, those of the stages below included; then it
+/// returns what it has, or wakes its task and returns `Pending`.
 ///
 /// Dropping the stream drops the futures in it.
 ///
 /// **While you do something else, nothing in the stream goes on.** In `while let Some(x) = s.next().await { slow().await }`
-/// the futures stand still while `slow` runs.
+/// the futures stand still while `slow` runs. With [`for_each`](Self::for_each), with
+/// [`drive`](crate::ProgressExt::drive), and below another stage ([`pool_map`](Self::pool_map)), they go on; behind an
+/// adaptor of `StreamExt`, put [`driven`](crate::ProgressExt::driven) first.
 ///
 /// # Order
 ///

@@ -25,7 +25,9 @@ use crate::source::{Queue, QueueThen};
 /// `(Key, T)`, or by key ([`wait`](Self::wait), [`take_result`](Self::take_result)).
 ///
 /// **Nothing runs unless the pool is polled**: by its stream, or by an `async` method while that is awaited. There are
-/// no tasks, and no handles that would drive the pool; a pool that is left alone stands still.
+/// no tasks, and no handles that would drive the pool; a pool that is left alone stands still. So do its futures in
+/// `while let Some(x) = pool.next().await { slow().await }` while `slow` runs; [`drive`](Self::drive) and
+/// [`for_each`](Self::for_each) are the cure.
 ///
 /// Dropping the pool drops the futures in it. It keeps the memory that it once needed, for later futures and results; a
 /// future cancelled in the queue gives its place in it back once those before it have left.
