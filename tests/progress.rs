@@ -423,7 +423,6 @@ fn all_stages_together_poll_at_most_64_futures_in_a_call() {
 
 #[test]
 fn a_busy_stage_does_not_starve_the_one_before() {
-    let (below, above) = (Cell::new(0_u64), Cell::new(0_u64));
     fn forever(count: &Cell<u64>) -> impl Future<Output = ()> {
         poll_fn(|cx| {
             count.set(count.get() + 1);
@@ -431,6 +430,7 @@ fn a_busy_stage_does_not_starve_the_one_before() {
             Poll::Pending
         })
     }
+    let (below, above) = (Cell::new(0_u64), Cell::new(0_u64));
     let mut all = pin!(
         (0..10)
             .pool_map(4, |x| if x < 2 { ready(()).left_future() } else { forever(&below).right_future() })
@@ -658,13 +658,13 @@ fn progress_passes_through_the_adaptors() {
 
 #[test]
 fn a_panic_of_the_consumer_drops_its_item_and_nothing_else() {
-    let dropped = Rc::new(Cell::new(0));
     struct Counted(Rc<Cell<u32>>);
     impl Drop for Counted {
         fn drop(&mut self) {
             self.0.set(self.0.get() + 1);
         }
     }
+    let dropped = Rc::new(Cell::new(0));
     let seen = RefCell::new(Vec::new());
     let mut all = Box::pin((0..5).pool_map(2, async |x| x).for_each(|x| {
         let (seen, counted) = (&seen, Counted(Rc::clone(&dropped)));
@@ -718,6 +718,7 @@ fn drive_takes_no_item_and_gives_the_output() {
 
 #[tokio::test]
 async fn a_chain_of_three_stages_with_borrowed_items_inside_tokio_spawn() {
+    #[expect(clippy::ptr_arg)]
     async fn fetch(url: &String) -> Result<String, String> {
         tokio::task::yield_now().await;
         Ok(url.clone())
