@@ -5,6 +5,7 @@ use alloc::string::String;
 use core::any::Any;
 use core::error::Error;
 use core::fmt;
+use core::mem;
 #[cfg(feature = "std")]
 use std::panic::{self, AssertUnwindSafe};
 
@@ -53,6 +54,15 @@ pub(crate) fn contain<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
     }
     #[cfg(not(feature = "std"))]
     Ok(f())
+}
+
+/// Calls `f`, and forgets its panic, whose payload may panic as well when it is dropped.
+pub(crate) fn contain_and_forget(f: impl FnOnce()) {
+    if let Err(panic) = contain(f) {
+        if let Err(again) = contain(|| drop(panic)) {
+            mem::forget(again);
+        }
+    }
 }
 
 impl Panic {
@@ -128,7 +138,7 @@ mod catch {
 
     use pin_project::pin_project;
 
-    use super::{Panic, contain};
+    use super::{Panic, contain, contain_and_forget};
     use crate::source::Source;
 
     /// A future whose panic is its output.
@@ -146,20 +156,26 @@ mod catch {
 
         fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
             let mut slot = self.project().future;
-            let caught = contain(|| {
+            let polled = contain(|| {
                 let future = slot.as_mut().as_pin_mut().expect("`CatchUnwind` polled after its end");
-                let output = ready!(future.poll(cx));
-                slot.set(None);
-                Poll::Ready(output)
+                future.poll(cx)
             });
-            match caught {
-                Ok(poll) => poll.map(Ok),
+            let caught = match polled {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(output)) => match contain(|| slot.set(None)) {
+                    Ok(()) => Ok(output),
+                    Err(panic) => {
+                        contain_and_forget(|| drop(output));
+                        Err(panic)
+                    }
+                },
                 Err(panic) => {
                     // A second panic, out of the destructor of what has panicked before, has nothing to add.
-                    drop(contain(|| slot.set(None)));
-                    Poll::Ready(Err(panic))
+                    contain_and_forget(|| slot.set(None));
+                    Err(panic)
                 }
-            }
+            };
+            Poll::Ready(caught)
         }
     }
 

@@ -20,7 +20,7 @@
 //! - A lent task that is woken takes a free slot again before it goes on. If there is none it *claims* one: claims are
 //!   served in their order, and before anything that waits to start.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::hash::BuildHasherDefault;
 use core::mem;
@@ -66,6 +66,10 @@ pub(super) struct Control {
     /// How many of those tasks the scope has dropped so far; they are added to the counters above when all are.
     swept_waiting: AtomicUsize,
     swept_started: AtomicUsize,
+    /// Whether the scope has ended.
+    closed: AtomicBool,
+    /// The thread on which the scope is being polled, or 0.
+    scope_thread: AtomicUsize,
     /// The thread on which a task is being polled, or 0; and that task.
     polling_thread: AtomicUsize,
     polling_task: AtomicUsize,
@@ -79,16 +83,16 @@ struct State {
     /// Tasks that were cancelled and whose futures the scope has yet to drop.
     cancelled: Vec<u64>,
     lenders: HashMap<u64, Lender, BuildHasherDefault<NumberHasher>>,
-    /// Tasks that claim a slot, in their order. Some may have ended meanwhile.
-    claims: VecDeque<Id>,
+    /// Tasks that claim a slot, in their order, with their wakers.
+    claims: BTreeMap<u64, (Id, Waker)>,
     /// How many tasks are waiting for all the others.
     joining: usize,
-    /// Who waits for the end of tasks.
+    /// Who waits for the end of tasks. An entry whose end has come is gone.
     joins: BTreeMap<u64, JoinWait>,
-    /// Who waits for room.
+    /// Who waits for room, in their order. An entry to which room was offered is gone.
     room: BTreeMap<u64, Waker>,
-    /// The key of the next entry in these two.
-    next_wait: u64,
+    /// The key of the next entry in these three.
+    next_key: u64,
 }
 
 /// A task with waits entered, or that has lent its slot.
@@ -99,16 +103,14 @@ struct Lender {
     /// How many of these are joins.
     joins: usize,
     lent: bool,
-    /// The task's waker, while it claims a slot.
-    claim: Option<Waker>,
+    /// The task's entry in `claims`, while it claims a slot.
+    claim: Option<u64>,
 }
 
 struct JoinWait {
     waker: Waker,
     /// The task that joins, if it is one of the scope's own.
     task: Option<Id>,
-    /// Whether what it waits for has come about.
-    over: bool,
 }
 
 /// Identifies the thread: not 0.
@@ -156,6 +158,8 @@ impl Control {
             cancel_base: zero(),
             swept_waiting: zero(),
             swept_started: zero(),
+            closed: AtomicBool::new(false),
+            scope_thread: zero(),
             polling_thread: zero(),
             polling_task: zero(),
             scope,
@@ -191,9 +195,11 @@ impl Control {
     // Counts.
 
     pub(super) fn waiting(&self) -> usize {
+        // Looked at before the counter that is brought up to date when it is over.
+        let is_cancelling = self.is_cancelling();
         let cancelled = self.cancelled_waiting.load(Acquire);
         let spawned = self.spawned.load(Acquire);
-        count(if self.is_cancelling() {
+        count(if is_cancelling {
             let base = self.cancel_base.load(Acquire);
             spawned.wrapping_sub(self.cancel_before.load(Acquire)).wrapping_sub(cancelled.wrapping_sub(base))
         } else {
@@ -225,11 +231,23 @@ impl Control {
 
     /// How many tasks have lent their slots and do not want them back yet.
     pub(super) fn lent_out(&self) -> usize {
-        self.lent.load(Acquire) - self.claims.load(Acquire)
+        // Another thread may be taking one off both, first off the second.
+        let claims = self.claims.load(Acquire);
+        self.lent.load(Acquire).saturating_sub(claims)
+    }
+
+    /// Returns whether a waiting task may be started, as far as settings and claims go.
+    pub(super) fn may_start(&self) -> bool {
+        let taken = self.active() + self.claims.load(Acquire);
+        !self.is_cancelling() && !self.is_paused() && taken < self.size()
     }
 
     /// How many items may be made tasks by the caller. A task may fill its own slot, which it lends as soon as it waits.
     pub(super) fn room(&self) -> usize {
+        if self.closed.load(Acquire) {
+            // What is spawned now is cancelled at once.
+            return usize::MAX;
+        }
         if self.is_paused() {
             return 0;
         }
@@ -249,8 +267,9 @@ impl Control {
 
     /// Counts a task out that has ended by itself.
     pub(super) fn count_ended(&self, task: Id) {
-        count_up(&self.ended);
+        // First, so that in between there is rather one active too many than too few.
         self.forget(task);
+        count_up(&self.ended);
     }
 
     /// Counts a task out that was cancelled: by itself, or with all others.
@@ -261,8 +280,8 @@ impl Control {
             (false, true) => &self.swept_waiting,
             (true, true) => &self.swept_started,
         };
-        counter.fetch_add(1, Release);
         self.forget(task);
+        counter.fetch_add(1, Release);
     }
 
     // Cancelling.
@@ -321,11 +340,25 @@ impl Control {
 
     // Lending.
 
+    /// Marks the scope as being polled, until the guard is dropped.
+    pub(super) fn enter_scope(&self) -> Mark<'_> {
+        self.scope_thread.store(this_thread(), Relaxed);
+        Mark { thread: &self.scope_thread }
+    }
+
     /// Marks a task as being polled, until the guard is dropped.
-    pub(super) fn enter(&self, task: Id) -> Polling<'_> {
+    pub(super) fn enter(&self, task: Id) -> Mark<'_> {
         self.polling_task.store(task, Relaxed);
         self.polling_thread.store(this_thread(), Relaxed);
-        Polling { control: self }
+        Mark { thread: &self.polling_thread }
+    }
+
+    /// Called when something was entered that the scope serves before it rests: wakes it unless this is called inside of
+    /// it. Elsewhere the scope may be about to rest, and miss the entry.
+    fn entered(&self) {
+        if self.scope_thread.load(Relaxed) != this_thread() {
+            self.wake();
+        }
     }
 
     /// Returns the task inside which this is called, if it is one of this scope's.
@@ -358,9 +391,10 @@ impl Control {
         has_slot.unwrap_or_else(|| {
             let waker = waker.clone();
             self.state.with(|state| {
+                let key = state.new_key();
                 let Some(lender) = state.lenders.get_mut(&(task as u64)) else { return true };
-                lender.claim = Some(waker);
-                state.claims.push_back(task);
+                lender.claim = Some(key);
+                state.claims.insert(key, (task, waker));
                 self.claims.fetch_add(1, Release);
                 false
             })
@@ -397,16 +431,11 @@ impl Control {
                 if self.active() >= self.size() {
                     return None;
                 }
-                let claim = loop {
-                    let task = state.claims.pop_front()?;
-                    // A claim whose task has ended is left in the queue.
-                    let lender = state.lenders.get_mut(&(task as u64));
-                    if let Some((lender, claim)) = lender.and_then(|lender| lender.claim.take().map(|it| (lender, it)))
-                    {
-                        lender.lent = false;
-                        break claim;
-                    }
-                };
+                let (_, (task, claim)) = state.claims.pop_first()?;
+                if let Some(lender) = state.lenders.get_mut(&(task as u64)) {
+                    lender.claim = None;
+                    lender.lent = false;
+                }
                 self.lent.fetch_sub(1, Release);
                 self.claims.fetch_sub(1, Release);
                 Some(claim)
@@ -440,7 +469,7 @@ impl Control {
 
     /// Takes all entries of a task back that has ended.
     #[inline(always)]
-    fn forget(&self, task: Id) {
+    pub(super) fn forget(&self, task: Id) {
         if self.lenders.load(Acquire) != 0 {
             self.forget_lender(task);
         }
@@ -448,15 +477,16 @@ impl Control {
 
     #[cold]
     fn forget_lender(&self, task: Id) {
-        let lender = self.state.with(|state| {
+        let claim = self.state.with(|state| {
             let lender = state.lenders.remove(&(task as u64))?;
             self.lenders.store(state.lenders.len(), Release);
-            self.lent.fetch_sub(usize::from(lender.lent), Release);
-            self.claims.fetch_sub(usize::from(lender.claim.is_some()), Release);
             state.joining -= usize::from(lender.joins > 0);
-            Some(lender)
+            self.lent.fetch_sub(usize::from(lender.lent), Release);
+            let claim = lender.claim.and_then(|key| state.claims.remove(&key));
+            self.claims.fetch_sub(usize::from(claim.is_some()), Release);
+            claim
         });
-        drop(lender);
+        drop(claim);
     }
 
     // Waiting for room, and for the end.
@@ -471,7 +501,7 @@ impl Control {
         }
     }
 
-    /// Wakes one of those who wait for room, if there is any.
+    /// Offers room to the first of those who wait for it, if there is any.
     fn serve_room(&self, queued: usize) {
         if queued > 0 || self.room() == 0 {
             return;
@@ -494,22 +524,28 @@ impl Control {
         }
     }
 
-    /// Says of all joins whose end has come that they are over, and returns whom to wake.
+    /// Takes out all joins whose end has come, and returns whom to wake.
     fn end_joins(&self, state: &mut State) -> Vec<Waker> {
         let len = self.len();
         let mut wakers = Vec::new();
-        if len > state.joining {
+        if len > state.joining || state.joins.is_empty() {
             return wakers;
         }
-        for join in state.joins.values_mut().filter(|join| !join.over && (len == 0 || join.task.is_some())) {
-            join.over = true;
-            let waker = mem::replace(&mut join.waker, Waker::noop().clone());
-            wakers.push(waker);
+        let ended = if len == 0 {
+            mem::take(&mut state.joins)
+        } else {
+            let (inside, outside) = mem::take(&mut state.joins).into_iter().partition(|(_, join)| join.task.is_some());
+            state.joins = outside;
+            inside
+        };
+        for join in ended.into_values() {
+            wakers.push(join.waker);
             if let Some(lender) = join.task.and_then(|task| state.lenders.get_mut(&(task as u64))) {
                 lender.joins -= 1;
                 state.joining -= usize::from(lender.joins == 0);
             }
         }
+        self.count_waiters(state);
         wakers
     }
 
@@ -519,6 +555,7 @@ impl Control {
 
     /// Wakes whoever waits for anything, as the scope has ended.
     pub(super) fn close(&self) {
+        self.closed.store(true, Release);
         self.serve_joins();
         let room = self.state.with(|state| {
             let room = mem::take(&mut state.room);
@@ -531,14 +568,14 @@ impl Control {
     }
 }
 
-/// A task is being polled.
-pub(super) struct Polling<'a> {
-    control: &'a Control,
+/// The scope, or a task, is being polled on this thread.
+pub(super) struct Mark<'a> {
+    thread: &'a AtomicUsize,
 }
 
-impl Drop for Polling<'_> {
+impl Drop for Mark<'_> {
     fn drop(&mut self) {
-        self.control.polling_thread.store(0, Relaxed);
+        self.thread.store(0, Relaxed);
     }
 }
 
@@ -583,34 +620,54 @@ impl Wait {
 #[derive(Default)]
 pub(super) struct RoomWait {
     wait: Wait,
-    /// The entry.
+    /// The entry. If it is gone, room was offered.
     key: Option<u64>,
 }
 
 impl RoomWait {
+    /// Returns whether there is room, and this operation's turn to take it: nobody is in line before it.
+    pub(super) fn may_take(&self, control: &Control) -> bool {
+        if control.room() == 0 {
+            return false;
+        }
+        self.key.is_none() && control.waiters.load(Acquire) == 0
+            || control.state.with(|state| match self.key {
+                Some(key) => state.room.first_key_value().is_none_or(|(&first, _)| key <= first),
+                None => state.room.is_empty(),
+            })
+    }
+
+    /// Enters that the operation waits. One to whom room was offered that has gone meanwhile is the first in line.
     pub(super) fn begin(&mut self, control: &Control, waker: &Waker) {
         self.wait.begin(control);
         let waker = waker.clone();
         let old = control.state.with(|state| {
-            // An entry that was served is gone; the next one goes to the end of the line.
-            let key = self.key.filter(|key| state.room.contains_key(key)).unwrap_or_else(|| state.new_key());
-            self.key = Some(key);
+            let key = *self.key.get_or_insert_with(|| state.new_key());
             let old = state.room.insert(key, waker);
             control.count_waiters(state);
             old
         });
-        drop(old);
+        if old.is_none() {
+            control.entered();
+        }
     }
 
-    pub(super) fn end(&mut self, control: &Control) {
+    /// Takes the entry back, as the room was taken or is not wanted any more; returns whether it had been offered.
+    pub(super) fn end(&mut self, control: &Control) -> bool {
         self.wait.end(control);
-        if let Some(key) = self.key.take() {
-            let old = control.state.with(|state| {
-                let old = state.room.remove(&key);
-                control.count_waiters(state);
-                old
-            });
-            drop(old);
+        let Some(key) = self.key.take() else { return false };
+        let old = control.state.with(|state| {
+            let old = state.room.remove(&key);
+            control.count_waiters(state);
+            old
+        });
+        old.is_none()
+    }
+
+    /// Takes the entry back; room that was offered goes to the next in line.
+    pub(super) fn give_up(&mut self, control: &Control) {
+        if self.end(control) {
+            control.wake();
         }
     }
 }
@@ -619,7 +676,7 @@ impl RoomWait {
 #[derive(Default)]
 pub(super) struct EndWait {
     wait: Wait,
-    /// The entry.
+    /// The entry. If it is gone, the end has come.
     key: Option<u64>,
 }
 
@@ -632,35 +689,34 @@ impl EndWait {
             self.end(control);
         }
         self.wait.begin(control);
-        // Put in last, so that it is not woken for what this call finds out.
-        let mut waker = Some(waker.clone());
-        let (over, wakers, old) = control.state.with(|state| {
-            let key = *self.key.get_or_insert_with(|| state.new_key());
-            let old = state.joins.get_mut(&key).map(|join| mem::replace(&mut join.waker, Waker::noop().clone()));
-            if old.is_none() {
-                state.joins.insert(key, JoinWait { waker: Waker::noop().clone(), task, over: false });
+        let waker = waker.clone();
+        // The entry gets its waker last, so that it is not woken for what this call finds out.
+        let (over, wakers, unused) = control.state.with(|state| {
+            let mut wakers = Vec::new();
+            let key = *self.key.get_or_insert_with(|| {
+                let key = state.new_key();
+                state.joins.insert(key, JoinWait { waker: Waker::noop().clone(), task });
                 if let Some(lender) = task.and_then(|task| state.lenders.get_mut(&(task as u64))) {
                     lender.joins += 1;
                     state.joining += usize::from(lender.joins == 1);
                 }
                 control.count_waiters(state);
+                wakers = control.end_joins(state);
+                key
+            });
+            match state.joins.get_mut(&key) {
+                Some(join) => (false, wakers, mem::replace(&mut join.waker, waker)),
+                None => (true, wakers, waker),
             }
-            let wakers = control.end_joins(state);
-            let over = match state.joins.get_mut(&key) {
-                Some(join) if !join.over => {
-                    join.waker = waker.take().unwrap_or_else(|| Waker::noop().clone());
-                    false
-                }
-                _ => true,
-            };
-            (over, wakers, old)
         });
-        drop((old, waker));
+        drop(unused);
         for waker in wakers {
             waker.wake();
         }
         if over {
             self.end(control);
+        } else {
+            control.entered();
         }
         over
     }
@@ -669,11 +725,10 @@ impl EndWait {
         if let Some(key) = self.key.take() {
             let old = control.state.with(|state| {
                 let old = state.joins.remove(&key);
-                if let Some(JoinWait { task: Some(task), over: false, .. }) = old {
-                    if let Some(lender) = state.lenders.get_mut(&(task as u64)) {
-                        lender.joins -= 1;
-                        state.joining -= usize::from(lender.joins == 0);
-                    }
+                let task = old.as_ref().and_then(|join| join.task);
+                if let Some(lender) = task.and_then(|task| state.lenders.get_mut(&(task as u64))) {
+                    lender.joins -= 1;
+                    state.joining -= usize::from(lender.joins == 0);
                 }
                 control.count_waiters(state);
                 old
@@ -686,7 +741,7 @@ impl EndWait {
 
 impl State {
     fn new_key(&mut self) -> u64 {
-        self.next_wait += 1;
-        self.next_wait
+        self.next_key += 1;
+        self.next_key
     }
 }

@@ -104,6 +104,7 @@ impl<'env, B> Scope<'env, B> {
         let pushed = self.hub.inbox.with(|inbox| {
             let number = inbox.next;
             if inbox.closed {
+                inbox.next = number + 1;
                 return Err((future, Some(number)));
             }
             if only_with_room && self.is_full() {
@@ -637,25 +638,25 @@ where
                 this.results[place] = Some(result);
             }
             let Some(items) = &mut this.items else { break };
-            if control.room() == 0 {
+            if !this.wait.may_take(control) {
                 this.wait.begin(control, cx.waker());
-                // Room that came in between has not seen the entry.
-                if control.room() == 0 {
-                    break;
-                }
+                break;
             }
             if polls == 0 {
                 cx.waker().wake_by_ref();
                 break;
             }
             polls -= 1;
-            this.wait.end(control);
+            let was_offered = this.wait.end(control);
             if let Some(item) = items.next() {
                 let future = (this.make)(item);
                 this.results.push(None);
                 this.arriving.push(this.scope.spawn_n(future));
             } else {
                 this.items = None;
+                if was_offered {
+                    control.wake();
+                }
             }
         }
         let poll = if this.items.is_none() && this.arriving.left() == 0 {
@@ -672,7 +673,7 @@ impl<I, G, T, B> Unpin for Map<'_, '_, I, G, T, B> {}
 
 impl<I, G, T, B> Drop for Map<'_, '_, I, G, T, B> {
     fn drop(&mut self) {
-        self.wait.end(self.scope.control());
+        self.wait.give_up(self.scope.control());
     }
 }
 

@@ -158,11 +158,18 @@ impl<T> Arriving<T> {
             }
             let Some(place) = self.arrived.pop_front() else { return Poll::Pending };
             let Some(mut task) = self.tasks.get_mut(place).and_then(Option::take) else { continue };
-            if let Some(scope) = self.scope(&task) {
+            let control = task.control().map(Arc::clone);
+            let Some((_, result)) = task.take() else {
+                // Not ended, then: kept until it has.
+                self.tasks[place] = Some(task);
+                continue;
+            };
+            if let Some(scope) =
+                self.scopes.iter_mut().find(|scope| control.as_ref().is_some_and(|it| Arc::ptr_eq(it, &scope.0)))
+            {
                 scope.2 -= 1;
             }
             self.left -= 1;
-            let Some((_, result)) = task.take() else { continue };
             return Poll::Ready(Some((place, task.key().0, result)));
         }
     }

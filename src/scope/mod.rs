@@ -18,6 +18,10 @@
 //!   scope's current or next poll returns. Unlike a coroutine of Python's, a future cannot catch that.
 //! - No lock is held while code of the user's runs.
 //!
+//! A task counts as waiting for its scope from when an operation that waits has returned `Pending` in it until that is
+//! polled again, or dropped. So if a handle is polled for a while (by a `select!`, or in a timeout by reference), and then
+//! kept, the task's slot is lent whenever the task waits for anything: drop the handle, or keep it outside of the task.
+//!
 //! # What a handle may do where
 //!
 //! Handles may leave the scope: other tasks of the executor, and other threads, may spawn, wait and cancel, and are not
@@ -218,9 +222,14 @@ impl<Fut: Future<Output = T>, T, B: Future<Output = ()>> Future for ScopeFuture<
         let this = self.project();
         let (mut body, tasks) = (this.body, this.tasks);
         assert!(body.is_some() || this.output.is_some(), "`scope` polled after its end");
+        let hub = Arc::clone(&tasks.hub);
+        let _mark = hub.control.enter_scope();
         let mut polls = POLLS;
+        // Other threads may make requests without end, which take no polls.
+        let mut turns = 2 * POLLS;
         tasks.ready.unpark();
-        while polls > 0 {
+        while polls > 0 && turns > 0 {
+            turns -= 1;
             tasks.look();
             if mem::take(&mut tasks.body_woken) && body.is_some() {
                 polls -= 1;
@@ -297,6 +306,9 @@ impl<B: Future<Output = ()>> Tasks<B> {
         }
         let hub = Arc::clone(&self.hub);
         let control = &*hub.control;
+        // Before the inbox: a task that was spawned and then cancelled meanwhile is in the queue when it is to be dropped.
+        let cancelled = control.take_cancelled();
+        let cancel_before = control.is_cancelling().then(|| control.cancel_before());
         let mut spawned = hub.inbox.with(|inbox| {
             inbox.announced = false;
             mem::replace(&mut inbox.tasks, mem::take(&mut self.spare))
@@ -313,12 +325,12 @@ impl<B: Future<Output = ()>> Tasks<B> {
         if control.is_paused() != self.engine.is_paused() {
             self.engine.set_paused::<B>(control.is_paused());
         }
-        for number in control.take_cancelled() {
+        for number in cancelled {
             self.remove(number);
         }
-        if control.is_cancelling() {
-            self.remove_all_before(control.cancel_before());
-            control.finish_cancelling(control.cancel_before());
+        if let Some(before) = cancel_before {
+            self.remove_all_before(before);
+            control.finish_cancelling(before);
         }
     }
 
@@ -363,7 +375,7 @@ impl<B: Future<Output = ()>> Tasks<B> {
             control.serve(source.queue.len());
             look(ready, body_woken, requests);
             rounds += 1;
-            (is_idle || rounds == ROUNDS) && (*body_woken || *requests)
+            (is_idle || rounds >= ROUNDS) && (*body_woken || *requests)
         })
     }
 
@@ -417,11 +429,9 @@ struct Waiting<'a, B> {
 
 impl<B> Source<B> for Waiting<'_, B> {
     fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut usize) -> Poll<Option<(u64, B)>> {
-        if self.control.is_cancelling() {
-            // They are dropped first.
-            return Poll::Ready(None);
-        }
-        Poll::Ready(self.get_mut().queue.pop())
+        // The engine's own settings are brought up to date only when requests are served.
+        let next = if self.control.may_start() { self.get_mut().queue.pop() } else { None };
+        Poll::Ready(next)
     }
 
     fn is_done(&self) -> bool {

@@ -16,7 +16,7 @@ use super::control::{Control, Id, Wait};
 use super::iterwait::Arrivals;
 use crate::key::Key;
 use crate::lock::Lock;
-use crate::panic::{Panic, contain};
+use crate::panic::{Panic, contain, contain_and_forget};
 
 /// Why a task has no output.
 #[derive(Debug)]
@@ -214,7 +214,7 @@ impl<T> Cell<T> {
         });
         if result.is_some() {
             // A panic of an output's destructor stays with the task.
-            drop(contain(|| drop(result)));
+            contain_and_forget(|| drop(result));
         }
         let Some((notify, with_all)) = settled else { return false };
         notify.notify();
@@ -439,33 +439,33 @@ impl<F: Future<Output = T>, T> Future for Tracked<F, T> {
         }
         let polling = cell.control.enter(cell.id());
         let polled = contain(|| match future.as_mut().as_pin_mut() {
-            Some(running) => running.poll(cx).map(|output| {
-                future.set(None);
-                output
-            }),
+            Some(future) => future.poll(cx),
             None => Poll::Pending,
         });
+        if !matches!(polled, Ok(Poll::Pending)) {
+            // A panic out of the destructor has nothing to add to an output, or to another panic.
+            contain_and_forget(|| future.set(None));
+        }
+        drop(polling);
         let result = match polled {
             Ok(Poll::Ready(output)) => Ok(output),
+            Err(panic) => Err(Stopped::Panicked(panic)),
             Ok(Poll::Pending) => {
-                drop(polling);
                 if cell.is_settled() {
                     return Poll::Ready(());
                 }
                 cell.control.lend(cell.id());
                 if before == AWAITED {
-                    let notify = cell.slot.with(|slot| mem::replace(&mut slot.notify, Notify::Nobody));
+                    // Who has got the handle meanwhile waits for the end, and need not be a waker.
+                    let notify = cell.slot.with(|slot| match slot.notify {
+                        Notify::Waker(_) => mem::replace(&mut slot.notify, Notify::Nobody),
+                        _ => Notify::Nobody,
+                    });
                     notify.notify();
                 }
                 return Poll::Pending;
             }
-            Err(panic) => {
-                // A second panic, out of the destructor of what has panicked before, has nothing to add.
-                drop(contain(|| future.set(None)));
-                Err(Stopped::Panicked(panic))
-            }
         };
-        drop(polling);
         cell.settle(Some(result), SETTLED);
         Poll::Ready(())
     }
@@ -478,9 +478,13 @@ impl<F, T> PinnedDrop for Tracked<F, T> {
         let (mut future, cell) = (this.future, this.cell);
         if future.is_some() {
             // A panic of a task stays with the task; the others go on.
-            let dropped = contain(|| future.set(None));
-            cell.settle(dropped.err().map(|panic| Err(Stopped::Panicked(panic))), SETTLED);
+            contain_and_forget(|| future.set(None));
         }
+        if cell.status.load(Acquire) != SETTLED {
+            cell.settle(None, SETTLED);
+        }
+        // Whatever it has entered, and however late.
+        cell.control.forget(cell.id());
     }
 }
 
