@@ -24,7 +24,7 @@
 //!
 //! While the stages after it are full, a stage of `pool_map` goes on until it holds as many results as it has slots, and
 //! polls its futures even then. One of `buffer_unordered` stands still. So with `--round-trip 20` there are fetches that
-//! snooze for half a second; with a timeout, or a lock that another waits for, that is worse than slow. In time there is
+//! snooze for 0.4 s and more; with a timeout, or a lock that another waits for, that is worse than slow. In time there is
 //! little to gain: a tenth as it is set up here, where fetching is about as fast as storing, and next to nothing where
 //! one of them is much slower and so decides alone, as with `--round-trip 20` or `--round-trip 1`.
 //!
@@ -109,7 +109,7 @@ async fn by_pool_map(job: &Job<'_>) {
         .pool_map(fetch.size, |page| fetch.watch(job.fetch(page)))
         .unordered()
         .filter_map(|fetched| ready(job.keep(fetched)))
-        .driven() // always after an adaptor of `StreamExt`: without it, full parsers would stop the fetches
+        .driven() // always after an adaptor of `StreamExt`: without it, the fetches snooze here as well
         .pool_map(parse.size, |text| parse.watch(job.parse(text)))
         .unordered()
         .pool_map(store.size, |page| store.watch(job.store(page)))

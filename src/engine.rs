@@ -259,16 +259,18 @@ impl<S, R: Finished> Engine<S, R> {
     }
 
     /// Polls woken futures, until one has finished or their turn is over. Where slots are lent it goes on after one has
-    /// finished, and for longer, so that those who want their slots back are heard before the waiting ones.
+    /// finished, so that those who want their slots back are heard before the waiting ones.
     fn poll_woken<F, Src>(&mut self, cx: &mut Context<'_>, source: &Src, polls: &mut usize)
     where
         F: Future<Output = R::Output>,
         S: ActiveSet<F>,
         Src: Source<F>,
     {
-        let turn = if source.lent() == 0 { TURN } else { self.active.len().clamp(TURN, POLLS - TURN) };
-        let least = polls.saturating_sub(turn);
-        while let Some(Ended { slot, number, output }) = self.active.poll_woken(cx, polls, least) {
+        loop {
+            // One turn for each, as it may have been woken by the one that has finished last.
+            let turn = if source.lent() == 0 { TURN } else { self.active.len().clamp(TURN, POLLS - TURN) };
+            let least = polls.saturating_sub(turn);
+            let Some(Ended { slot, number, output }) = self.active.poll_woken(cx, polls, least) else { break };
             self.finished.push(number, output);
             self.active.release(slot);
             if source.lent() == 0 {

@@ -231,6 +231,8 @@ async fn the_views_share_a_mutex() {
     assert!(ends(timed.for_each(async |_| lock.use_it().await)).await);
     let caught = (0..20).pool_map(4, work).catch_unwind().pool_map(1, async |_| lock.use_it().await);
     assert!(ends(caught.for_each(async |()| lock.use_it().await)).await);
+    let caught = (0..20).pool_map(4, work).pool_map(1, work).catch_unwind();
+    assert!(ends(caught.for_each(async |_| lock.use_it().await)).await);
     let failing = (0..20).pool_map(4, async |x| Ok::<u32, ()>(lock.pass(x).await));
     assert!(ends(failing.fail_fast().for_each(async |_| lock.use_it().await)).await);
 }
@@ -347,6 +349,8 @@ fn progress_is_ready_when_nothing_is_in_flight() {
     assert_eq!((full.active(), full.finished()), (0, 5));
     let mut waits = (0..3).pool_map(4, |_| pending::<()>());
     assert!(progress(&mut waits).is_pending());
+    let mut full = (0..3).pool_map(2, |_| pending::<()>());
+    assert!(progress(&mut full).is_pending());
     let mut stream = stream::pending::<u8>().pool_map(4, async |x| x);
     assert!(progress(&mut stream).is_pending(), "the source will wake the task");
 
@@ -546,7 +550,46 @@ fn wake_ups_from_other_threads_of_consumer_and_pool() {
     }
 }
 
+#[test]
+fn progress_is_pending_while_stages_below_have_something_in_flight() {
+    let below = (0..3).pool_map(3, |x| if x == 0 { ready(x).left_future() } else { pending().right_future() });
+    let mut stage = below.unordered().pool_map(1, ready).backlog(0);
+    for _ in 0..3 {
+        assert!(progress(&mut stage).is_pending());
+    }
+    assert_eq!((stage.active(), stage.finished()), (0, 1), "nothing of its own is in flight, and nothing more will be");
+}
+
+#[test]
+fn progress_gathers_the_batch_under_way() {
+    let mut batches = (0..10).pool_map(2, ready).batches(yield_when::all_completed);
+    let _ = progress(&mut batches);
+    assert_eq!(batches.finished(), 10, "what is gathered does not count against the backlog");
+    assert_eq!(poll_next(&mut batches), Poll::Ready(Some((0..10).collect())));
+    let mut timed = pin!((0..10).pool_map(2, ready).batches(|x| *x == 4).timeout(pending::<()>));
+    let _ = progress(&mut timed);
+    assert!(timed.finished() < 10, "a batch is complete, and the backlog full");
+    assert!(poll_next(&mut timed).is_ready());
+}
+
 // `driven`.
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_flight_below_an_adaptor_goes_on_after_its_end() {
+    let done = Cell::new(0);
+    let work = async |x: u32| {
+        sleep(ms(10)).await;
+        sleep(ms(10)).await;
+        done.set(done.get() + 1);
+        x
+    };
+    let busy = async |_| {
+        sleep(ms(100)).await;
+        done.get()
+    };
+    let seen: Vec<_> = (0..4).pool_map(2, work).take(1).driven().pool_map(1, busy).collect().await;
+    assert_eq!(seen, [4], "all that was started, and more while the backlog was not full, has finished meanwhile");
+}
 
 #[test]
 fn driven_polls_its_adaptor_one_item_ahead() {
@@ -579,6 +622,10 @@ fn driven_ends_with_its_adaptor() {
     assert!(driven.is_terminated());
     assert_eq!(driven.size_hint(), (0, Some(0)));
     assert_eq!(poll_next(&mut driven), Poll::Ready(None));
+    // Found out while the consumer was busy.
+    let mut driven = (0..20).pool_map(2, async |x| x).take(0).driven();
+    let _ = progress(&mut driven);
+    assert!(driven.is_terminated());
 }
 
 #[test]

@@ -1570,6 +1570,203 @@ fn whoever_awaits_a_task_is_woken_when_it_is_cancelled() {
     assert!(matches!(second.poll(), Poll::Ready(Err(Stopped::Cancelled))));
 }
 
+#[test]
+fn cancel_all_in_a_destructor_reaches_what_was_spawned_there() {
+    for how in ["one", "all"] {
+        let ran = Cell::new(false);
+        let finished = Cell::new(false);
+        run(local_scope(1, async |pool| {
+            let (inner, ran, finished) = (pool.clone(), &ran, &finished);
+            let guard = OnDrop(move || {
+                let late = inner.spawn_n(async move {
+                    yield_now().await;
+                    ran.set(true);
+                });
+                inner.cancel_all();
+                finished.set(late.is_finished());
+            });
+            let task = pool.spawn_n(async move { drop((pending::<()>().await, guard)) });
+            while pool.active() == 0 {
+                yield_now().await;
+            }
+            if how == "one" {
+                task.cancel();
+            } else {
+                pool.cancel_all();
+            }
+            for _ in 0..10 {
+                yield_now().await;
+            }
+        }));
+        assert!(finished.get() && !ran.get(), "{how}");
+    }
+}
+
+#[test]
+fn settings_made_in_a_task_hold_at_once() {
+    let started = Cell::new(0);
+    run(local_scope(1, async |pool| {
+        let inner = pool.clone();
+        drop(pool.spawn_n(async move { inner.pause() }));
+        drop(pool.spawn_n(async { started.set(1) }));
+        for _ in 0..3 {
+            yield_now().await;
+        }
+        assert_eq!(started.get(), 0);
+        pool.resume();
+    }));
+    assert_eq!(started.get(), 1);
+    started.set(0);
+    let mut hand = Hand::new(local_scope(4, async |pool| {
+        let inner = pool.clone();
+        let _first = pool.spawn_n(async move {
+            inner.set_size(1);
+            pending::<()>().await;
+        });
+        let _others = pool.map_n(0..3, |_| async { started.set(started.get() + 1) });
+        pending::<()>().await;
+    }));
+    assert!(hand.settle().is_pending());
+    assert_eq!(started.get(), 0);
+}
+
+#[test]
+fn a_lent_slot_is_taken_back_first_beside_many_that_wake_themselves() {
+    for spinners in [0, 5, 14, 19, 40] {
+        let order = RefCell::new(Vec::new());
+        let stop = Cell::new(false);
+        run(local_scope(spinners + 1, async |pool| {
+            let (order, stop) = (&order, &stop);
+            drop(pool.map_n(0..spinners, |_| async {
+                while !stop.get() {
+                    yield_now().await;
+                }
+            }));
+            let inner = pool.clone();
+            drop(pool.spawn_n(async move {
+                let child = inner.spawn_n(async {
+                    yield_now().await;
+                    yield_now().await;
+                });
+                drop(inner.spawn_n(async move {
+                    order.borrow_mut().push("waiting");
+                    while !stop.get() {
+                        yield_now().await;
+                    }
+                }));
+                child.await.unwrap();
+                order.borrow_mut().push("parent");
+                stop.set(true);
+            }));
+        }));
+        assert_eq!(order.borrow()[0], "parent", "{spinners} others");
+    }
+}
+
+#[test]
+fn maps_take_turns() {
+    let log = RefCell::new(String::new());
+    run(local_scope(1, async |pool| {
+        let map = |name| {
+            let log = &log;
+            pool.map(0..4, move |_| async move {
+                yield_now().await;
+                log.borrow_mut().push(name);
+            })
+        };
+        join(map('a'), map('b')).await;
+    }));
+    // Each that has taken room goes to the end of the line.
+    assert_eq!(*log.borrow(), "aabababb");
+    log.borrow_mut().clear();
+    run(local_scope(1, async |pool| {
+        let tasks = ['a', 'b', 'c'].map(|name| {
+            let (inner, log) = (pool.clone(), &log);
+            pool.spawn_n(async move {
+                let map = inner.map(0..3, |_| async move {
+                    yield_now().await;
+                    log.borrow_mut().push(name);
+                });
+                assert_eq!(map.await.len(), 3);
+            })
+        });
+        join_all(tasks).await;
+    }));
+    let log = log.into_inner();
+    assert_eq!((log.len(), &log[..3]), (9, "abc"), "{log}");
+}
+
+#[test]
+fn room_that_was_offered_and_is_not_wanted_is_passed_on() {
+    for give_up in [false, true] {
+        let (gate, opened) = oneshot::channel::<()>();
+        let (send, receive) = oneshot::channel::<()>();
+        let handle = RefCell::new(None);
+        let mut hand = Hand::new(local_scope(1, async |pool: LocalScope<'_>| {
+            *handle.borrow_mut() = Some(pool.clone());
+            opened.await.unwrap();
+            pool.map(0..3, async |x| x).await.len()
+        }));
+        assert!(hand.settle().is_pending());
+        let pool = handle.borrow().clone().unwrap();
+        let mut receive = Some(receive);
+        let mut outside = Hand::new(pool.map(0..1, |_| receive.take().unwrap()));
+        assert!(outside.settle().is_pending());
+        assert!(hand.settle().is_pending());
+        gate.send(()).unwrap();
+        assert!(hand.settle().is_pending(), "the body is in line behind the one outside");
+        send.send(()).unwrap();
+        let before = hand.wakes.count();
+        let mut end = hand.settle();
+        if end.is_pending() {
+            let before = hand.wakes.count();
+            if give_up {
+                drop(outside);
+            } else {
+                assert!(outside.settle().is_ready());
+            }
+            assert!(hand.wakes.count() > before, "the scope is woken for the next in line");
+            end = hand.settle();
+        }
+        assert!(hand.wakes.count() >= before);
+        assert_eq!(end, Poll::Ready(3));
+        handle.take();
+    }
+}
+
+#[test]
+fn a_map_on_a_scope_that_ended_while_paused_ends() {
+    let pool = run(local_scope(1, async |pool| {
+        pool.pause();
+        pool
+    }));
+    assert!(run(pool.map(0..200, async |x| x)).iter().all(is_cancelled));
+}
+
+#[test]
+fn keys_on_a_scope_that_has_ended_differ() {
+    let pool = run(local_scope(1, async |pool| {
+        drop(pool.spawn_n(async {}));
+        pool
+    }));
+    assert!(pool.spawn_n(async {}).key() < pool.spawn_n(async {}).key());
+}
+
+#[test]
+fn any_number_of_joins() {
+    run(local_scope(1, async |pool| {
+        drop(pool.spawn_n(async {
+            for _ in 0..5 {
+                yield_now().await;
+            }
+        }));
+        join_all((0..1000).map(|_| pool.join())).await;
+        let inner = pool.clone();
+        pool.exec(async move { join_all((0..1000).map(|_| inner.join())).await }).await.unwrap();
+        assert!(pool.is_empty());
+    }));
+}
+
 // Nothing is locked while code of the user's runs.
 
 /// Does everything that there is to do with a handle.

@@ -4,9 +4,10 @@ mod common;
 
 use std::future::{pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use common::run;
@@ -250,6 +251,65 @@ fn panics_of_destructors_stay_with_their_tasks() {
     }));
 }
 
+/// Has an output; panics when dropped.
+struct Explodes<T>(Option<T>);
+
+impl<T: Unpin> Future for Explodes<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
+        Poll::Ready(self.0.take().expect("an output, once"))
+    }
+}
+
+impl<T> Drop for Explodes<T> {
+    fn drop(&mut self) {
+        panic!("future");
+    }
+}
+
+/// Panics when dropped, whatever else panics.
+#[derive(Debug)]
+struct Loud;
+
+impl Drop for Loud {
+    fn drop(&mut self) {
+        panic!("output");
+    }
+}
+
+#[test]
+fn an_output_outlives_the_panic_of_its_futures_destructor() {
+    run(local_scope(1, async |pool| {
+        assert_eq!(pool.spawn_n(Explodes(Some(7))).await.unwrap(), 7);
+        std::mem::forget(pool.spawn_n(Explodes(Some(Loud))).await.unwrap());
+        drop(pool.spawn_n(Explodes(Some(Loud))));
+        pool.join().await;
+    }));
+    let caught = run(async { [()].into_iter().pool_map(1, |()| Explodes(Some(Loud))).catch_unwind().await });
+    assert_eq!(caught[0].as_ref().unwrap_err().message(), Some("future"));
+}
+
+#[test]
+fn a_payload_whose_destructor_panics_does_not_escape() {
+    struct Twice;
+    impl Future for Twice {
+        type Output = ();
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            panic!("poll")
+        }
+    }
+    impl Drop for Twice {
+        fn drop(&mut self) {
+            panic_any(Loud);
+        }
+    }
+    run(local_scope(1, async |pool| {
+        assert_eq!(panicked(pool.spawn_n(Twice).await).message(), Some("poll"));
+        assert_eq!(pool.exec(async { 1 }).await.unwrap(), 1);
+    }));
+}
+
 #[test]
 fn a_panic_of_the_body_drops_the_tasks_and_passes_on() {
     let drops = Arc::new(AtomicUsize::new(0));
@@ -424,6 +484,147 @@ fn a_thread_that_waits_for_room_is_not_mistaken_for_a_task() {
         assert_eq!(block_on(block_on(spawn)).unwrap(), 1);
         assert_eq!(block_on(exec).unwrap(), 2);
     });
+}
+
+#[test]
+fn an_iterwait_keeps_what_spawn_gave_while_the_task_was_first_polled() {
+    let (handle, handles) = std::sync::mpsc::channel();
+    let (entered, is_entered) = std::sync::mpsc::channel();
+    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+    let (end, ends) = oneshot::channel::<()>();
+    let (all_done, is_done) = oneshot::channel::<()>();
+    let scope = thread::spawn(move || {
+        block_on(scope(1, async move |pool: Scope<'static>| {
+            handle.send(pool).unwrap();
+            is_done.await.unwrap();
+        }));
+    });
+    let pool = handles.recv().unwrap();
+    let mut spawn = Box::pin(pool.spawn(async move {
+        entered.send(()).unwrap();
+        may_go_on.recv().unwrap();
+        ends.await.unwrap();
+        7
+    }));
+    let cx = &mut Context::from_waker(Waker::noop());
+    let first = spawn.as_mut().poll(cx);
+    is_entered.recv().unwrap();
+    let Poll::Ready(task) = (if first.is_pending() { spawn.as_mut().poll(cx) } else { first }) else {
+        panic!("it has started");
+    };
+    let mut stream = iterwait([task]);
+    assert!(stream.poll_next_unpin(cx).is_pending());
+    go_on.send(()).unwrap();
+    end.send(()).unwrap();
+    assert!(matches!(block_on(stream.next()), Some(Ok(7))));
+    all_done.send(()).unwrap();
+    scope.join().unwrap();
+}
+
+#[test]
+fn lenders_cancelled_from_another_thread() {
+    let (handle, handles) = std::sync::mpsc::channel();
+    let (end, mut ended) = oneshot::channel::<()>();
+    let scope = thread::spawn(move || {
+        block_on(scope(1, async move |pool: Scope<'static>| {
+            handle.send(pool).unwrap();
+            poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                ended.poll_unpin(cx)
+            })
+            .await
+            .unwrap();
+        }));
+    });
+    let pool: Scope<'static> = handles.recv().unwrap();
+    let too_many = Arc::new(AtomicUsize::new(0));
+    for _ in 0..200 {
+        let (busy, go) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let lenders: Vec<_> = (0..40)
+            .map(|_| {
+                let (pool2, busy, too_many, go) = (pool.clone(), busy.clone(), too_many.clone(), go.clone());
+                pool.spawn_n(async move {
+                    let mut entered = None;
+                    let mut child = pool2.spawn_n(poll_fn(move |_| {
+                        if entered.is_none() {
+                            busy.fetch_add(1, SeqCst);
+                            let busy = Arc::clone(&busy);
+                            entered = Some(on_drop(move || {
+                                busy.fetch_sub(1, SeqCst);
+                            }));
+                        }
+                        too_many.fetch_add(usize::from(busy.load(SeqCst) > 1), SeqCst);
+                        Poll::<()>::Pending
+                    }));
+                    poll_fn(|cx| {
+                        if go.load(SeqCst) == 0 {
+                            cx.waker().wake_by_ref();
+                        }
+                        child.poll_unpin(cx)
+                    })
+                    .await
+                })
+            })
+            .collect();
+        while busy.load(SeqCst) == 0 && !scope.is_finished() {
+            thread::yield_now();
+        }
+        for lender in &lenders {
+            lender.cancel();
+        }
+        pool.cancel_all();
+        while Arc::strong_count(&busy) > 1 && !scope.is_finished() {
+            thread::yield_now();
+        }
+    }
+    end.send(()).unwrap();
+    scope.join().expect("the scope has not panicked");
+    assert_eq!(too_many.load(SeqCst), 0, "never more than one was active");
+}
+
+/// Calls its closure when dropped.
+fn on_drop<F: FnMut()>(f: F) -> impl Sized {
+    struct OnDrop<F: FnMut()>(F);
+    impl<F: FnMut()> Drop for OnDrop<F> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+    OnDrop(f)
+}
+
+#[test]
+fn what_a_thread_has_cancelled_stays_cancelled() {
+    let (handle, handles) = std::sync::mpsc::channel();
+    let (end, ended) = oneshot::channel::<()>();
+    let scope = thread::spawn(move || {
+        block_on(scope(2, async move |pool: Scope<'static>| {
+            handle.send(pool).unwrap();
+            ended.await.unwrap();
+        }));
+    });
+    let pool: Scope<'static> = handles.recv().unwrap();
+    let ran = Arc::new(AtomicUsize::new(0));
+    for round in 0..3000 {
+        let task = |_| {
+            let (ran, counted) = (Arc::clone(&ran), Counted(Arc::clone(&ran)));
+            async move {
+                pending::<()>().await;
+                drop((ran, counted));
+            }
+        };
+        let first = pool.map_n(0..2, task);
+        pool.cancel_all();
+        let second = pool.map_n(0..2, task);
+        pool.cancel_all();
+        assert!(first.iter().chain(&second).all(Task::is_finished));
+        assert_eq!(block_on(pool.exec(async move { round })).unwrap(), round, "there is room again");
+        assert!(first.iter().chain(&second).all(Task::is_finished));
+        assert_eq!(pool.len(), 0);
+    }
+    end.send(()).unwrap();
+    scope.join().unwrap();
+    assert_eq!(ran.load(SeqCst), 3000 * 4, "all were dropped");
 }
 
 #[test]

@@ -29,8 +29,7 @@ use crate::source::{Queue, QueueThen};
 /// `while let Some(x) = pool.next().await { slow().await }` while `slow` runs; [`drive`](Self::drive) and
 /// [`for_each`](Self::for_each) are the cure.
 ///
-/// Dropping the pool drops the futures in it. It keeps the memory that it once needed, for later futures and results; a
-/// future cancelled in the queue gives its place in it back once those before it have left.
+/// Dropping the pool drops the futures in it. It keeps the memory that it once needed, for later futures and results.
 ///
 /// A pool wakes the task that last polled it and was not given an answer. Where several tasks take turns with one pool,
 /// the one that polls last has to see to the others.

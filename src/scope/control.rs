@@ -33,6 +33,9 @@ use hashbrown::HashMap;
 use crate::finished::NumberHasher;
 use crate::lock::Lock;
 
+/// How often the scope looks before it offers room that was offered to one who does not answer to the next.
+const PATIENCE: u8 = 32;
+
 /// Identifies a task among those that are alive: the low bits of its number.
 pub(super) type Id = usize;
 
@@ -89,8 +92,10 @@ struct State {
     joining: usize,
     /// Who waits for the end of tasks. An entry whose end has come is gone.
     joins: BTreeMap<u64, JoinWait>,
-    /// Who waits for room, in their order. An entry to which room was offered is gone.
+    /// Who waits for room, in their order.
     room: BTreeMap<u64, Waker>,
+    /// The one who was taken out of these, as room was offered to it, and how often the scope has looked since.
+    offered: Option<(u64, u8)>,
     /// The key of the next entry in these three.
     next_key: u64,
 }
@@ -491,27 +496,38 @@ impl Control {
 
     // Waiting for room, and for the end.
 
-    /// Called before the scope rests: grants claims, and wakes those whose room or end has come. `queued` is the number
-    /// of tasks in the queue.
-    pub(super) fn serve(&self, queued: usize) {
+    /// Called before the scope rests, and now and then: grants claims, and wakes those whose room or end has come.
+    /// `queued` is the number of tasks in the queue; `is_idle` says that the scope is about to rest.
+    pub(super) fn serve(&self, queued: usize, is_idle: bool) {
         self.grant();
         if self.waiters.load(Relaxed) != 0 {
             self.serve_joins();
-            self.serve_room(queued);
+            self.serve_room(queued, is_idle);
         }
     }
 
     /// Offers room to the first of those who wait for it, if there is any.
-    fn serve_room(&self, queued: usize) {
+    ///
+    /// Nobody behind it takes room before it has answered. But one that does not answer, as its task is busy or stuck,
+    /// does not keep the others waiting for long.
+    fn serve_room(&self, queued: usize, is_idle: bool) {
         if queued > 0 || self.room() == 0 {
             return;
         }
         let waker = self.state.with(|state| {
-            let (_, waker) = state.room.pop_first()?;
+            if let Some((_, looks)) = &mut state.offered {
+                if !is_idle && *looks < PATIENCE {
+                    *looks += 1;
+                    return None;
+                }
+                state.offered = None;
+            }
+            let first = state.room.pop_first();
+            state.offered = first.as_ref().map(|(key, _)| (*key, 0));
             self.count_waiters(state);
-            Some(waker)
+            first
         });
-        if let Some(waker) = waker {
+        if let Some((_, waker)) = waker {
             waker.wake();
         }
     }
@@ -550,7 +566,8 @@ impl Control {
     }
 
     fn count_waiters(&self, state: &State) {
-        self.waiters.store(state.joins.len() + state.room.len(), Release);
+        let offered = usize::from(state.offered.is_some());
+        self.waiters.store(state.joins.len() + state.room.len() + offered, Release);
     }
 
     /// Wakes whoever waits for anything, as the scope has ended.
@@ -620,7 +637,7 @@ impl Wait {
 #[derive(Default)]
 pub(super) struct RoomWait {
     wait: Wait,
-    /// The entry. If it is gone, room was offered.
+    /// The entry. If it is gone, room is, or was, offered.
     key: Option<u64>,
 }
 
@@ -632,8 +649,11 @@ impl RoomWait {
         }
         self.key.is_none() && control.waiters.load(Acquire) == 0
             || control.state.with(|state| match self.key {
-                Some(key) => state.room.first_key_value().is_none_or(|(&first, _)| key <= first),
-                None => state.room.is_empty(),
+                Some(key) => {
+                    state.room.first_key_value().is_none_or(|(&first, _)| key <= first)
+                        && state.offered.is_none_or(|(first, _)| key <= first)
+                }
+                None => state.room.is_empty() && state.offered.is_none(),
             })
     }
 
@@ -644,6 +664,7 @@ impl RoomWait {
         let old = control.state.with(|state| {
             let key = *self.key.get_or_insert_with(|| state.new_key());
             let old = state.room.insert(key, waker);
+            state.offered = state.offered.filter(|(offered, _)| *offered != key);
             control.count_waiters(state);
             old
         });
@@ -658,6 +679,7 @@ impl RoomWait {
         let Some(key) = self.key.take() else { return false };
         let old = control.state.with(|state| {
             let old = state.room.remove(&key);
+            state.offered = state.offered.filter(|(offered, _)| *offered != key);
             control.count_waiters(state);
             old
         });

@@ -372,7 +372,7 @@ impl<B: Future<Output = ()>> Tasks<B> {
         let mut source = Waiting { queue, control };
         let mut rounds = 0;
         engine.poll_until(cx, Pin::new(&mut source), polls, UNBOUNDED, |_, source, is_idle| {
-            control.serve(source.queue.len());
+            control.serve(source.queue.len(), is_idle);
             look(ready, body_woken, requests);
             rounds += 1;
             (is_idle || rounds >= ROUNDS) && (*body_woken || *requests)
