@@ -43,6 +43,8 @@ pub(super) type Id = usize;
 pub(super) struct Control {
     size: AtomicUsize,
     paused: AtomicBool,
+    /// Whether the scope has yet to learn of any of these, or that all tasks are cancelled.
+    stale: AtomicBool,
     /// How many tasks were spawned.
     spawned: AtomicUsize,
     /// How many were started.
@@ -149,6 +151,7 @@ impl Control {
         Self {
             size: AtomicUsize::new(size.max(1)),
             paused: AtomicBool::new(false),
+            stale: AtomicBool::new(false),
             spawned: zero(),
             started: zero(),
             ended: zero(),
@@ -185,7 +188,7 @@ impl Control {
 
     pub(super) fn set_size(&self, size: usize) {
         self.size.store(size.max(1), Release);
-        self.wake();
+        self.make_stale();
     }
 
     pub(super) fn is_paused(&self) -> bool {
@@ -194,7 +197,7 @@ impl Control {
 
     pub(super) fn set_paused(&self, paused: bool) {
         self.paused.store(paused, Release);
-        self.wake();
+        self.make_stale();
     }
 
     // Counts.
@@ -241,10 +244,20 @@ impl Control {
         self.lent.load(Acquire).saturating_sub(claims)
     }
 
-    /// Returns whether a waiting task may be started, as far as settings and claims go.
-    pub(super) fn may_start(&self) -> bool {
-        let taken = self.active() + self.claims.load(Acquire);
-        !self.is_cancelling() && !self.is_paused() && taken < self.size()
+    /// Returns whether the scope has yet to learn of new settings, or of a cancellation of all tasks.
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale.load(Acquire)
+    }
+
+    /// Called before the scope looks at these.
+    pub(super) fn refresh(&self) {
+        self.stale.store(false, Release);
+    }
+
+    /// Tells the scope of them.
+    fn make_stale(&self) {
+        self.stale.store(true, Release);
+        self.wake();
     }
 
     /// How many items may be made tasks by the caller. A task may fill its own slot, which it lends as soon as it waits.
@@ -310,7 +323,7 @@ impl Control {
             self.cancelling.store(true, Release);
             len
         });
-        self.wake();
+        self.make_stale();
         len
     }
 

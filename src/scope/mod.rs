@@ -306,6 +306,7 @@ impl<B: Future<Output = ()>> Tasks<B> {
         }
         let hub = Arc::clone(&self.hub);
         let control = &*hub.control;
+        control.refresh();
         // Before the inbox: a task that was spawned and then cancelled meanwhile is in the queue when it is to be dropped.
         let cancelled = control.take_cancelled();
         let cancel_before = control.is_cancelling().then(|| control.cancel_before());
@@ -429,8 +430,8 @@ struct Waiting<'a, B> {
 
 impl<B> Source<B> for Waiting<'_, B> {
     fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut usize) -> Poll<Option<(u64, B)>> {
-        // The engine's own settings are brought up to date only when requests are served.
-        let next = if self.control.may_start() { self.get_mut().queue.pop() } else { None };
+        // The engine goes by what it knew when requests were last served.
+        let next = if self.control.is_stale() { None } else { self.get_mut().queue.pop() };
         Poll::Ready(next)
     }
 

@@ -136,7 +136,14 @@ enum Notify {
 }
 
 impl Notify {
+    #[inline(always)]
     fn notify(self) {
+        if !matches!(self, Self::Nobody) {
+            self.notify_somebody();
+        }
+    }
+
+    fn notify_somebody(self) {
         match self {
             Self::Nobody => {}
             Self::Waker(waker) => waker.wake(),
@@ -178,6 +185,28 @@ impl<T> Cell<T> {
                 status
             }
             Err(status) => status,
+        }
+    }
+
+    /// Ends a task that has run to its end: what mostly happens, and then as [`settle`](Self::settle) does.
+    #[inline(always)]
+    fn finish(&self, result: Result<T, Stopped>) {
+        let mut result = Some(result);
+        let notify = self.slot.with(|slot| {
+            if self.status.load(Acquire) != ACTIVE || slot.detached || self.control.is_cancelling() {
+                return None;
+            }
+            self.status.store(SETTLED, Release);
+            slot.order = self.control.executed();
+            slot.result = result.take();
+            self.control.count_ended(self.id());
+            Some(mem::replace(&mut slot.notify, Notify::Nobody))
+        });
+        match notify {
+            Some(notify) => notify.notify(),
+            None => {
+                self.settle(result, SETTLED);
+            }
         }
     }
 
@@ -438,19 +467,30 @@ impl<F: Future<Output = T>, T> Future for Tracked<F, T> {
             return Poll::Pending;
         }
         let polling = cell.control.enter(cell.id());
-        let polled = contain(|| match future.as_mut().as_pin_mut() {
-            Some(future) => future.poll(cx),
-            None => Poll::Pending,
+        // Outside of the closure, so that a panic of the future's destructor does not take it along.
+        let mut output = None;
+        let polled = contain(|| {
+            if let Some(Poll::Ready(ready)) = future.as_mut().as_pin_mut().map(|future| future.poll(cx)) {
+                output = Some(ready);
+                future.set(None);
+            }
         });
-        if !matches!(polled, Ok(Poll::Pending)) {
-            // A panic out of the destructor has nothing to add to an output, or to another panic.
-            contain_and_forget(|| future.set(None));
-        }
-        drop(polling);
-        let result = match polled {
-            Ok(Poll::Ready(output)) => Ok(output),
-            Err(panic) => Err(Stopped::Panicked(panic)),
-            Ok(Poll::Pending) => {
+        let result = match (output, polled) {
+            (Some(output), polled) => {
+                if let Err(panic) = polled {
+                    contain_and_forget(|| drop(panic));
+                }
+                drop(polling);
+                Ok(output)
+            }
+            (None, Err(panic)) => {
+                // A second panic, out of the destructor of what has panicked before, has nothing to add.
+                contain_and_forget(|| future.set(None));
+                drop(polling);
+                Err(Stopped::Panicked(panic))
+            }
+            (None, Ok(())) => {
+                drop(polling);
                 if cell.is_settled() {
                     return Poll::Ready(());
                 }
@@ -466,7 +506,7 @@ impl<F: Future<Output = T>, T> Future for Tracked<F, T> {
                 return Poll::Pending;
             }
         };
-        cell.settle(Some(result), SETTLED);
+        cell.finish(result);
         Poll::Ready(())
     }
 }
