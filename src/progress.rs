@@ -25,15 +25,19 @@ use crate::engine::POLLS;
 /// A stream that can work on without yielding an item.
 ///
 /// It is implemented for the streams of a pool, and passes through those adaptors of `futures_util` that hold one stream
-/// and show it: of [`StreamExt`](stream::StreamExt) `buffered`, `buffer_unordered`, `chunks`, `enumerate`, `filter`,
-/// `filter_map`, `flatten`, `fuse`, `inspect`, `map`, `peekable`, `ready_chunks`, `scan`, `skip`, `skip_while`, `take`,
-/// `take_until`, `take_while` and `then`; of [`TryStreamExt`](stream::TryStreamExt) `and_then`, `err_into`,
-/// `inspect_err`, `inspect_ok`, `into_stream`, `map_err`, `map_ok`, `or_else`, `try_filter`, `try_filter_map` and
-/// `try_skip_while`, `try_take_while`. After one of these, [`driven`](ProgressExt::driven) keeps the pool going.
+/// and show it. After one of these, [`driven`](ProgressExt::driven) keeps the pool going:
 ///
-/// It cannot pass through those that do not show their stream, or have several: `chain`, `cycle`, `flat_map`,
-/// `select`, `zip`, `split`, `forward`, and whatever is behind `boxed`. A function that takes or returns a stream that is
-/// to keep this says `impl Progress<Item = T>`.
+/// - of [`StreamExt`](stream::StreamExt): `buffered`, `buffer_unordered`, `chunks`, `enumerate`, `filter`, `filter_map`,
+///   `flat_map`, `flat_map_unordered`, `flatten`, `flatten_unordered`, `fuse`, `inspect`, `map`, `peekable`,
+///   `ready_chunks`, `scan`, `skip`, `skip_while`, `take`, `take_until`, `take_while`, `then`;
+/// - of [`TryStreamExt`](stream::TryStreamExt): `and_then`, `err_into`, `inspect_err`, `inspect_ok`, `into_stream`,
+///   `map_err`, `map_ok`, `or_else`, `try_buffered`, `try_buffer_unordered`, `try_chunks`, `try_filter`,
+///   `try_filter_map`, `try_flatten`, `try_flatten_unordered`, `try_ready_chunks`, `try_skip_while`, `try_take_while`.
+///
+/// It cannot pass through those that do not show their stream, or have several: `boxed`, `boxed_local`, `chain`, `cycle`,
+/// `forward`, `select`, `split`, `zip`; nor through `StreamExt::catch_unwind`, for which there is
+/// [`PoolMap::catch_unwind`](crate::PoolMap::catch_unwind). A function that takes or returns a stream that is to keep this
+/// says `impl Progress<Item = T>`.
 ///
 /// # Examples
 ///
@@ -84,6 +88,10 @@ impl<P: Progress + Unpin + ?Sized> Progress for &mut P {
         Pin::new(&mut **self).poll_progress(cx)
     }
 
+    fn is_idle_for_good(&self) -> bool {
+        (**self).is_idle_for_good()
+    }
+
     fn poll_next_within(mut self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<P::Item>> {
         Pin::new(&mut **self).poll_next_within(cx, polls)
     }
@@ -96,6 +104,10 @@ impl<P: Progress + Unpin + ?Sized> Progress for &mut P {
 impl<P: DerefMut<Target: Progress> + Unpin> Progress for Pin<P> {
     fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.as_deref_mut().poll_progress(cx)
+    }
+
+    fn is_idle_for_good(&self) -> bool {
+        (**self).is_idle_for_good()
     }
 
     fn poll_next_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<Self::Item>> {
@@ -129,7 +141,10 @@ pass_through! {
     Enumerate<St> []
     Filter<St, Fut, F> [F: FnMut(&St::Item) -> Fut, Fut: Future<Output = bool>]
     FilterMap<St, Fut, F> [F: FnMut(St::Item) -> Fut, Fut: Future]
+    FlatMap<St, U, F> []
+    FlatMapUnordered<St, U, F> [F: FnMut(St::Item) -> U, U: Stream + Unpin]
     Flatten<St> [St::Item: Stream]
+    FlattenUnordered<St> [St::Item: Stream + Unpin]
     Fuse<St> []
     Inspect<St, F> [F: FnMut(&St::Item)]
     Map<St, F> []
@@ -169,6 +184,12 @@ macro_rules! pass_through_try {
 }
 
 pass_through_try! {
+    TryBufferUnordered<St> [St::Ok: TryFuture]
+    TryBuffered<St> [St::Ok: TryFuture]
+    TryChunks<St> []
+    TryFlattenUnordered<St> [St::Ok: TryStream + Unpin, <St::Ok as TryStream>::Error: From<St::Error>]
+    TryFlatten<St> [St::Ok: TryStream, <St::Ok as TryStream>::Error: From<St::Error>]
+    TryReadyChunks<St> []
     TryFilter<St, Fut, F> [F: FnMut(&St::Ok) -> Fut, Fut: Future<Output = bool>]
     TrySkipWhile<St, Fut, F> [F: FnMut(&St::Ok) -> Fut, Fut: TryFuture<Ok = bool, Error = St::Error>]
     TryTakeWhile<St, Fut, F> [F: FnMut(&St::Ok) -> Fut, Fut: TryFuture<Ok = bool, Error = St::Error>]

@@ -672,6 +672,9 @@ fn progress_passes_through_the_adaptors() {
         |pool| StreamExt::filter(pool, |x| ready(x % 2 == 0)) => 3;
         |pool| StreamExt::filter_map(pool, |x| ready((x > 0).then_some(x))) => 5;
         |pool| StreamExt::map(pool, |x| stream::iter([x, x])).flatten() => 12;
+        |pool| StreamExt::flat_map(pool, |x| stream::iter([x, x])) => 12;
+        |pool| StreamExt::flat_map_unordered(pool, 2, |x| stream::iter([x, x])) => 12;
+        |pool| StreamExt::map(pool, |x| stream::iter([x, x])).flatten_unordered(2) => 12;
         |pool| StreamExt::fuse(pool) => 6;
         |pool| StreamExt::inspect(pool, |_| ()) => 6;
         |pool| StreamExt::map(pool, |x| x + 1) => 6;
@@ -694,6 +697,12 @@ fn progress_passes_through_the_adaptors() {
         |pool| TryStreamExt::map_err(pool, |error| error + 1) => 6;
         |pool| TryStreamExt::map_ok(pool, |x| x + 1) => 6;
         |pool| TryStreamExt::or_else(pool, |error| ready(Err::<u32, u32>(error))) => 6;
+        |pool| TryStreamExt::map_ok(pool, |x| ready(Ok::<u32, u32>(x))).try_buffered(2) => 6;
+        |pool| TryStreamExt::map_ok(pool, |x| ready(Ok::<u32, u32>(x))).try_buffer_unordered(2) => 6;
+        |pool| TryStreamExt::try_chunks(pool, 2) => 3;
+        |pool| TryStreamExt::try_ready_chunks(pool, 1) => 6;
+        |pool| TryStreamExt::map_ok(pool, |x| stream::iter([Ok::<u32, u32>(x), Ok(x)])).try_flatten() => 12;
+        |pool| TryStreamExt::map_ok(pool, |x| stream::iter([Ok::<u32, u32>(x), Ok(x)])).try_flatten_unordered(2) => 12;
         |pool| TryStreamExt::try_filter(pool, |x| ready(x % 2 == 0)) => 3;
         |pool| TryStreamExt::try_filter_map(pool, |x| ready(Ok((x > 0).then_some(x)))) => 5;
         |pool| TryStreamExt::try_skip_while(pool, |x| ready(Ok(*x < 2))) => 4;
