@@ -13,6 +13,9 @@ pub trait IterPoolExt: IntoIterator {
     /// It is lazy: an item is taken, and its future made, only when there is a slot for it, and nothing runs unless the
     /// stream is polled. A size of 0 is taken as 1. See [`PoolMap`] for the options, the order and the backlog.
     ///
+    /// In `while let Some(x) = stream.next().await { slow().await }` its futures stand still while `slow` runs;
+    /// [`for_each`](PoolMap::for_each) keeps them going.
+    ///
     /// # Examples
     ///
     /// ```
@@ -49,6 +52,13 @@ pub trait StreamPoolExt: Stream {
     ///
     /// It is lazy: an item is pulled, and its future made, only when there is a slot for it, and nothing runs unless
     /// the stream is polled. A size of 0 is taken as 1. See [`PoolMap`] for the options, the order and the backlog.
+    ///
+    /// In `while let Some(x) = stream.next().await { slow().await }` its futures stand still while `slow` runs;
+    /// [`for_each`](PoolMap::for_each) keeps them going.
+    ///
+    /// This is the method for streams that are no pool's. On a pool's own stream, that one's own
+    /// [`pool_map`](PoolMap::pool_map) keeps the stage below going, too; behind an adaptor, put
+    /// [`driven`](crate::ProgressExt::driven) before it.
     ///
     /// # Examples
     ///

@@ -409,7 +409,9 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// The other futures of the pool go on while the stream is polled, and keep their results. What the stream leaves
     /// when it is dropped stays in the pool: futures and results, those of a batch under way included.
     ///
-    /// [`keyed`](IterMap::keyed) and [`batches`](IterMap::batches) are the other modes.
+    /// [`keyed`](IterMap::keyed) and [`batches`](IterMap::batches) are the other modes. In
+    /// `while let Some(x) = results.next().await { slow().await }` the futures stand still while `slow` runs;
+    /// [`for_each`](IterMap::for_each) and [`drive`](crate::ProgressExt::drive) keep them going.
     ///
     /// # Panics
     ///
