@@ -510,6 +510,38 @@ macro_rules! stages {
                 $crate::progress::ForEach::new(self, f)
             }
 
+            /// Runs a future to its end while the stream goes on, within its backlog. No item is taken.
+            ///
+            /// A stream that is not `Unpin` has to be pinned first (`pin!`).
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropping it drops the future; the stream is as good as before.
+            ///
+            /// # Panics
+            ///
+            /// If the future does, or one of the pool's.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use futures_pool::prelude::*;
+            /// use tokio::time::{Duration, sleep};
+            ///
+            /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+            /// let ms = Duration::from_millis;
+            /// let mut stream = [10, 20].into_iter().pool_map(1, async |t| sleep(ms(t)).await);
+            /// stream.drive(sleep(ms(100))).await;
+            /// assert_eq!(stream.finished(), 2); // both have finished meanwhile
+            /// # }
+            /// ```
+            pub fn drive<DriveFut: Future>(&mut self, future: DriveFut) -> $crate::progress::Drive<'_, Self, DriveFut>
+            where
+                Self: Unpin,
+            {
+                $crate::progress::ProgressExt::drive(self, future)
+            }
+
             /// Maps the items through another async function, with at most `size` of its futures active at once: a
             /// stage that keeps the stages before it going, also while it is full itself.
             ///

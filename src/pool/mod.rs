@@ -15,7 +15,7 @@ use crate::active::{ActiveSet, SlotSet};
 use crate::engine::{Engine, POLLS, UNBOUNDED};
 use crate::finished::{Finished, Keyed, Place};
 use crate::key::{Key, Keys};
-use crate::progress::{Progress, ProgressExt, stages};
+use crate::progress::{Progress, stages};
 use crate::source::{Queue, QueueThen};
 
 /// A pool of futures of one type, with results by key: no more and no less than `size` of them are active at once.
@@ -495,34 +495,6 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         let _waiting = self.waiting.take_all();
         self.engine.active.clear();
         len
-    }
-
-    /// Runs a future to its end while the pool goes on, within its backlog.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped half-way, it drops that future; it has done nothing to the pool but drive it.
-    ///
-    /// # Panics
-    ///
-    /// If the future does, or one of the pool's.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use futures_pool::Pool;
-    /// use tokio::time::{Duration, sleep};
-    ///
-    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
-    /// let ms = Duration::from_millis;
-    /// let mut pool = Pool::new(1);
-    /// let key = pool.spawn_n(async { sleep(ms(10)).await; 7 });
-    /// pool.drive(sleep(ms(100))).await;
-    /// assert_eq!(pool.take_result(key), Some(7));
-    /// # }
-    /// ```
-    pub async fn drive<Fut: Future>(&mut self, future: Fut) -> Fut::Output {
-        ProgressExt::drive(self, future).await
     }
 
     /// Returns where a future is that has left the queue.
