@@ -587,7 +587,8 @@ async fn what_is_in_flight_below_an_adaptor_goes_on_after_its_end() {
         sleep(ms(100)).await;
         done.get()
     };
-    let seen: Vec<_> = (0..4).pool_map(2, work).take(1).driven().pool_map(1, busy).collect().await;
+    // The stage has room, and so finds out about the end at once.
+    let seen: Vec<_> = (0..4).pool_map(2, work).take(1).driven().pool_map(2, busy).collect().await;
     assert_eq!(seen, [4], "all that was started, and more while the backlog was not full, has finished meanwhile");
 }
 
