@@ -12,7 +12,7 @@
 //! 1. **No more**: a future is started only by `fill`, and only while [`has_room`](Engine::has_room).
 //! 2. **No less**: a call ends only when there is no room, nothing waits, or its polls are used up. So a freed slot is
 //!    filled before a result is handed over.
-//! 3. **Fair**: a call polls at most [`POLLS`] futures, those of the stages below included. The woken ones and the
+//! 3. **Fair**: a call polls at most [`POLLS`] futures, those of stages directly below included. The woken ones and the
 //!    waiting ones take turns of at most [`TURN`] polls, so neither can keep the others out; and so does a stage below
 //!    that is not asked for an item because there is no room.
 //! 4. **Nothing is lost**: an output is kept before anything else of the user's runs, and a panic leaves the engine as

@@ -119,10 +119,10 @@ impl<P: DerefMut<Target: Progress> + Unpin> Progress for Pin<P> {
     }
 }
 
-/// Passes progress through adaptors that show their one stream.
+/// Passes progress through adaptors that show their one stream. `St: TryStream` is for those whose types ask for it.
 macro_rules! pass_through {
-    ($($adaptor:ident<St $(, $other:ident)*> [$($bounds:tt)*])*) => {$(
-        impl<St: Progress $(, $other)*> Progress for stream::$adaptor<St $(, $other)*>
+    ($($adaptor:ident<St $(: $bound:ident)? $(, $other:ident)*> [$($bounds:tt)*])*) => {$(
+        impl<St: Progress $(+ $bound)? $(, $other)*> Progress for stream::$adaptor<St $(, $other)*>
         where
             Self: Stream,
             $($bounds)*
@@ -166,33 +166,16 @@ pass_through! {
     MapOk<St, F> [St: TryStream]
     OrElse<St, Fut, F> [St: TryStream, F: FnMut(St::Error) -> Fut, Fut: TryFuture<Ok = St::Ok>]
     TryFilterMap<St, Fut, F> []
-}
 
-/// The same for those whose types have bounds of their own.
-macro_rules! pass_through_try {
-    ($($adaptor:ident<St $(, $other:ident)*> [$($bounds:tt)*])*) => {$(
-        impl<St: Progress + TryStream $(, $other)*> Progress for stream::$adaptor<St $(, $other)*>
-        where
-            Self: Stream,
-            $($bounds)*
-        {
-            fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-                self.get_pin_mut().poll_progress(cx)
-            }
-        }
-    )*};
-}
-
-pass_through_try! {
-    TryBufferUnordered<St> [St::Ok: TryFuture]
-    TryBuffered<St> [St::Ok: TryFuture]
-    TryChunks<St> []
-    TryFlattenUnordered<St> [St::Ok: TryStream + Unpin, <St::Ok as TryStream>::Error: From<St::Error>]
-    TryFlatten<St> [St::Ok: TryStream, <St::Ok as TryStream>::Error: From<St::Error>]
-    TryReadyChunks<St> []
-    TryFilter<St, Fut, F> [F: FnMut(&St::Ok) -> Fut, Fut: Future<Output = bool>]
-    TrySkipWhile<St, Fut, F> [F: FnMut(&St::Ok) -> Fut, Fut: TryFuture<Ok = bool, Error = St::Error>]
-    TryTakeWhile<St, Fut, F> [F: FnMut(&St::Ok) -> Fut, Fut: TryFuture<Ok = bool, Error = St::Error>]
+    TryBufferUnordered<St: TryStream> [St::Ok: TryFuture]
+    TryBuffered<St: TryStream> [St::Ok: TryFuture]
+    TryChunks<St: TryStream> []
+    TryFlattenUnordered<St: TryStream> [St::Ok: TryStream + Unpin, <St::Ok as TryStream>::Error: From<St::Error>]
+    TryFlatten<St: TryStream> [St::Ok: TryStream, <St::Ok as TryStream>::Error: From<St::Error>]
+    TryReadyChunks<St: TryStream> []
+    TryFilter<St: TryStream, Fut, F> [F: FnMut(&St::Ok) -> Fut, Fut: Future<Output = bool>]
+    TrySkipWhile<St: TryStream, Fut, F> [F: FnMut(&St::Ok) -> Fut, Fut: TryFuture<Ok = bool, Error = St::Error>]
+    TryTakeWhile<St: TryStream, Fut, F> [F: FnMut(&St::Ok) -> Fut, Fut: TryFuture<Ok = bool, Error = St::Error>]
 }
 
 impl<St: Progress, S, Fut, F, B> Progress for stream::Scan<St, S, Fut, F>

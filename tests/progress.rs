@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use common::{Wakes, poll_next, run};
+use common::{Wakes, poll_next, run, yield_now};
 use futures::channel::oneshot;
 use futures::future::FutureExt;
 use futures::stream::{self, FusedStream, Stream, StreamExt, TryStreamExt};
@@ -29,19 +29,6 @@ fn ms(time: u64) -> Duration {
 /// Whether a future ends.
 async fn ends(future: impl Future) -> bool {
     timeout(Duration::from_secs(3600), future).await.is_ok()
-}
-
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if yielded {
-            return Poll::Ready(());
-        }
-        yielded = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Polls progress once.

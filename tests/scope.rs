@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use common::{Wakes, run};
+use common::{Wakes, run, yield_now};
 use futures::channel::oneshot;
 use futures::future::{FusedFuture, FutureExt, LocalBoxFuture, join, join_all, select};
 use futures::stream::{FusedStream, FuturesUnordered, Stream, StreamExt};
@@ -72,19 +72,6 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     fn drop(&mut self) {
         (self.0)();
     }
-}
-
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if yielded {
-            return Poll::Ready(());
-        }
-        yielded = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// How many run at a time.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use common::run;
+use common::{run, yield_now};
 use futures::channel::oneshot;
 use futures::executor::block_on;
 use futures::future::{BoxFuture, FutureExt, join_all};
@@ -31,19 +31,6 @@ const _: () = {
     is_send::<futures_pool::scope::IterWait<u8>>();
     is_send::<ScopeFuture<std::future::Ready<u8>, u8, BoxFuture<'static, ()>>>();
 };
-
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if yielded {
-            return Poll::Ready(());
-        }
-        yielded = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
 
 fn panicked<T>(result: Result<T, Stopped>) -> futures_pool::Panic {
     match result {

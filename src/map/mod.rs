@@ -34,8 +34,8 @@ pub use crate::source::{Mapped, Plain, Source};
 ///
 /// Nothing runs unless the stream is polled. When it is, it polls the futures that were woken, pulls an item and starts
 /// its future for each slot that is free, and then returns a result. So a slot that has become free is filled before a
-/// result is handed over. One poll of the stream polls at most 64 futures, those of the stages below included; then it
-/// returns what it has, or wakes its task and returns `Pending`.
+/// result is handed over. One poll of the stream polls at most 64 futures, those of stages directly below included; then
+/// it returns what it has, or wakes its task and returns `Pending`. (A stage behind an adaptor counts for itself.)
 ///
 /// Dropping the stream drops the futures in it.
 ///

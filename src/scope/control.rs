@@ -135,9 +135,19 @@ fn this_thread() -> usize {
     1
 }
 
+/// Returns whether a difference of numbers that go round is less than 0.
+fn is_negative(difference: usize) -> bool {
+    difference > usize::MAX / 2
+}
+
+/// Returns whether a task was spawned before another, of numbers of which only the low bits are known.
+pub(super) fn is_before(task: Id, other: Id) -> bool {
+    is_negative(task.wrapping_sub(other))
+}
+
 /// A difference of counters that another thread may be changing: what would be less than 0 is taken as 0.
 fn count(difference: usize) -> usize {
-    if difference > usize::MAX / 2 { 0 } else { difference }
+    if is_negative(difference) { 0 } else { difference }
 }
 
 /// Counts one up. Only one thread at a time may write this counter.
@@ -333,7 +343,7 @@ impl Control {
 
     /// Returns whether a task that is not settled was cancelled by [`cancel_all`](Self::cancel_all).
     pub(super) fn is_cancelled(&self, task: Id) -> bool {
-        self.is_cancelling() && task.wrapping_sub(self.cancel_before.load(Acquire)) > usize::MAX / 2
+        self.is_cancelling() && is_before(task, self.cancel_before())
     }
 
     /// Returns the number before which all tasks are cancelled and have to be dropped.
@@ -432,8 +442,7 @@ impl Control {
         self.state.with(|state| {
             if let Some(lender) = state.lenders.get_mut(&(task as u64)) {
                 if lender.waits == 0 {
-                    state.lenders.remove(&(task as u64));
-                    self.lenders.store(state.lenders.len(), Release);
+                    self.remove_lender(state, task);
                 } else if !lender.lent {
                     lender.lent = true;
                     self.lent.fetch_add(1, Release);
@@ -479,10 +488,15 @@ impl Control {
             lender.waits = lender.waits.saturating_sub(1);
             // One that has lent its slot keeps the entry until it has one again.
             if lender.waits == 0 && !lender.lent {
-                state.lenders.remove(&(task as u64));
-                self.lenders.store(state.lenders.len(), Release);
+                self.remove_lender(state, task);
             }
         });
+    }
+
+    fn remove_lender(&self, state: &mut State, task: Id) -> Option<Lender> {
+        let lender = state.lenders.remove(&(task as u64));
+        self.lenders.store(state.lenders.len(), Release);
+        lender
     }
 
     /// Takes all entries of a task back that has ended.
@@ -496,8 +510,7 @@ impl Control {
     #[cold]
     fn forget_lender(&self, task: Id) {
         let claim = self.state.with(|state| {
-            let lender = state.lenders.remove(&(task as u64))?;
-            self.lenders.store(state.lenders.len(), Release);
+            let lender = self.remove_lender(state, task)?;
             state.joining -= usize::from(lender.joins > 0);
             self.lent.fetch_sub(usize::from(lender.lent), Release);
             let claim = lender.claim.and_then(|key| state.claims.remove(&key));
@@ -546,7 +559,7 @@ impl Control {
     }
 
     /// Wakes those who wait for the end of tasks, if it has come.
-    pub(super) fn serve_joins(&self) {
+    fn serve_joins(&self) {
         let wakers = self.state.with(|state| self.end_joins(state));
         for waker in wakers {
             waker.wake();
@@ -569,10 +582,7 @@ impl Control {
         };
         for join in ended.into_values() {
             wakers.push(join.waker);
-            if let Some(lender) = join.task.and_then(|task| state.lenders.get_mut(&(task as u64))) {
-                lender.joins -= 1;
-                state.joining -= usize::from(lender.joins == 0);
-            }
+            state.end_join(join.task);
         }
         self.count_waiters(state);
         wakers
@@ -731,10 +741,7 @@ impl EndWait {
             let key = *self.key.get_or_insert_with(|| {
                 let key = state.new_key();
                 state.joins.insert(key, JoinWait { waker: Waker::noop().clone(), task });
-                if let Some(lender) = task.and_then(|task| state.lenders.get_mut(&(task as u64))) {
-                    lender.joins += 1;
-                    state.joining += usize::from(lender.joins == 1);
-                }
+                state.begin_join(task);
                 control.count_waiters(state);
                 wakers = control.end_joins(state);
                 key
@@ -760,11 +767,7 @@ impl EndWait {
         if let Some(key) = self.key.take() {
             let old = control.state.with(|state| {
                 let old = state.joins.remove(&key);
-                let task = old.as_ref().and_then(|join| join.task);
-                if let Some(lender) = task.and_then(|task| state.lenders.get_mut(&(task as u64))) {
-                    lender.joins -= 1;
-                    state.joining -= usize::from(lender.joins == 0);
-                }
+                state.end_join(old.as_ref().and_then(|join| join.task));
                 control.count_waiters(state);
                 old
             });
@@ -778,5 +781,21 @@ impl State {
     fn new_key(&mut self) -> u64 {
         self.next_key += 1;
         self.next_key
+    }
+
+    /// Takes note that a join waits inside a task, or elsewhere.
+    fn begin_join(&mut self, task: Option<Id>) {
+        if let Some(lender) = task.and_then(|task| self.lenders.get_mut(&(task as u64))) {
+            lender.joins += 1;
+            self.joining += usize::from(lender.joins == 1);
+        }
+    }
+
+    /// Takes note that it does not any more.
+    fn end_join(&mut self, task: Option<Id>) {
+        if let Some(lender) = task.and_then(|task| self.lenders.get_mut(&(task as u64))) {
+            lender.joins -= 1;
+            self.joining -= usize::from(lender.joins == 0);
+        }
     }
 }

@@ -78,7 +78,7 @@ use futures_util::future::BoxFuture;
 use futures_util::future::LocalBoxFuture;
 use pin_project::pin_project;
 
-use self::control::{Control, Id};
+use self::control::{Control, Id, is_before};
 use self::handle::Hub;
 pub use self::handle::{Exec, Join, LocalScope, Map, Scope, Spawn, TaskBox};
 pub use self::iterwait::{IterWait, KeyedIterWait, iterwait};
@@ -348,8 +348,7 @@ impl<B: Future<Output = ()>> Tasks<B> {
     /// Drops all tasks with numbers before this.
     #[expect(clippy::cast_possible_truncation)]
     fn remove_all_before(&mut self, before: Id) {
-        // Numbers as differences to `before`: those before it are negative.
-        let is_before = |number: u64| (number as Id).wrapping_sub(before) > Id::MAX / 2;
+        let is_before = |number: u64| is_before(number as Id, before);
         while self.queue.len() > 0 && is_before(self.queue.first_number()) {
             drop(self.queue.pop());
         }

@@ -4,6 +4,7 @@
 
 #![allow(dead_code, unreachable_pub)]
 
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -55,6 +56,20 @@ pub fn run<F: Future>(future: F) -> F::Output {
         }
         assert!(wakes.count() > before, "pending, and nothing will wake it");
     }
+}
+
+/// Wakes itself once.
+pub async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Runs a generic test, a function of the active set's constructor, on every active set.
