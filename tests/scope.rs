@@ -1401,6 +1401,39 @@ fn a_task_may_cancel_itself() {
 }
 
 #[test]
+fn a_task_may_cancel_itself_while_it_joins_and_wait_on() {
+    let went_on = Cell::new(false);
+    run(local_scope(2, async |pool| {
+        let (go, wait) = oneshot::channel::<()>();
+        let own = Rc::new(RefCell::new(None::<Task<()>>));
+        let (inner, slot, went_on) = (pool.clone(), Rc::clone(&own), &went_on);
+        let task = pool.spawn_n(async move {
+            let mut child = inner.spawn_n(pending::<()>());
+            let mut join = Box::pin(inner.join());
+            let _ = select(&mut join, wait).await;
+            assert!(slot.borrow().as_ref().unwrap().cancel());
+            // Still in the poll in which it was cancelled: a wait, and the end of the join.
+            assert!((&mut child).now_or_never().is_none());
+            drop(join);
+            went_on.set(true);
+            pending::<()>().await;
+        });
+        *own.borrow_mut() = Some(task);
+        while pool.active() != 1 || pool.len() != 2 {
+            yield_now().await;
+        }
+        go.send(()).unwrap();
+        while pool.len() != 1 {
+            yield_now().await;
+        }
+        assert_eq!((pool.cancel_all(), pool.active(), pool.len()), (1, 0, 0));
+        let inner = pool.clone();
+        pool.exec(async move { inner.join().await }).await.unwrap();
+        assert!(went_on.get());
+    }));
+}
+
+#[test]
 fn cancelling_a_task_that_lends_gives_no_slot_twice() {
     for victim in ["parent", "child"] {
         let meter = Meter::default();

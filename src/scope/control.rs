@@ -791,9 +791,10 @@ impl State {
         }
     }
 
-    /// Takes note that it does not any more.
+    /// Takes note that it does not any more. The task may have been cancelled, and its entry be a new one.
     fn end_join(&mut self, task: Option<Id>) {
-        if let Some(lender) = task.and_then(|task| self.lenders.get_mut(&(task as u64))) {
+        let lender = task.and_then(|task| self.lenders.get_mut(&(task as u64)));
+        if let Some(lender) = lender.filter(|lender| lender.joins > 0) {
             lender.joins -= 1;
             self.joining -= usize::from(lender.joins == 0);
         }
