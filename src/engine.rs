@@ -24,7 +24,7 @@ use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use crate::active::{ActiveSet, Ended};
+use crate::active::ActiveSet;
 use crate::finished::Finished;
 use crate::source::Source;
 
@@ -34,8 +34,14 @@ pub(crate) const POLLS: usize = 64;
 /// The most woken futures that are polled before waiting ones are started, and the other way round.
 const TURN: usize = 16;
 
-/// A backlog without a bound, for calls during which nobody could take a result.
-pub(crate) const UNBOUNDED: usize = usize::MAX;
+/// What bounds the results held while a future is started.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backlog {
+    /// The engine's backlog.
+    Kept,
+    /// Nothing, during calls in which nobody could take a result.
+    Ignored,
+}
 
 /// See the [module](self).
 pub(crate) struct Engine<S, R> {
@@ -142,11 +148,17 @@ impl<S, R: Finished> Engine<S, R> {
     }
 
     /// Returns whether a waiting future may be started, where so many of the active ones have lent their slots.
-    fn has_room<F: Future>(&self, lent: usize, backlog: usize) -> bool
+    fn has_room<F: Future>(&self, lent: usize, backlog: Backlog) -> bool
     where
         S: ActiveSet<F>,
     {
-        self.active.len().saturating_sub(lent) < self.limit && self.finished.held() <= backlog
+        self.active.len().saturating_sub(lent) < self.limit && self.may_hold(backlog)
+    }
+
+    /// Returns whether no more results are held than the backlog allows while a future is started.
+    #[inline(always)]
+    fn may_hold(&self, backlog: Backlog) -> bool {
+        backlog == Backlog::Ignored || self.finished.held() <= self.backlog
     }
 
     /// Polls and fills until `wish` says that it has what it wants.
@@ -157,12 +169,13 @@ impl<S, R: Finished> Engine<S, R> {
     ///
     /// `polls` is what is left of the caller's [`POLLS`]. `wish` may change what is finished, but not add to it; it is told
     /// whether nothing was polled since it was last asked, so that the call is about to end.
+    #[inline(always)]
     pub(crate) fn poll_until<F, Src>(
         &mut self,
         cx: &mut Context<'_>,
         mut source: Pin<&mut Src>,
         polls: &mut usize,
-        backlog: usize,
+        backlog: Backlog,
         mut wish: impl FnMut(&mut Self, &Src, bool) -> bool,
     ) -> Poll<bool>
     where
@@ -172,47 +185,96 @@ impl<S, R: Finished> Engine<S, R> {
     {
         let recover = Recover::new(self);
         let engine = &mut *recover.engine;
-        // Whether the source has said that it will wake the task: it is not asked again in this call, for it may have
-        // much to do each time.
-        let mut asleep = false;
-        // Whether a source that was not asked has gone on by itself as far as it could.
-        let mut attended = false;
-        let poll = loop {
-            let before = *polls;
-            engine.close(source.as_mut());
-            engine.poll_woken(cx, &*source, polls);
-            let filled = engine.fill(cx, source.as_mut(), polls, backlog, &mut asleep);
-            engine.close(source.as_mut());
-            if !filled && *polls > 0 {
-                continue;
-            }
-            if wish(engine, &source, *polls == before) {
-                break Poll::Ready(true);
-            }
-            if engine.active.is_empty() && source.is_done() {
-                break Poll::Ready(false);
-            }
-            if !asleep && !attended {
-                let turn = TURN.min(*polls);
-                let mut left = turn;
-                let _ = source.as_mut().poll_progress(cx, &mut left);
-                *polls -= turn - left;
-                attended = left > 0;
-            }
-            if *polls == 0 {
-                cx.waker().wake_by_ref();
-                break Poll::Pending;
-            }
-            if *polls == before {
-                if engine.active.park(cx) {
-                    break Poll::Pending;
-                }
-                // Woken for nothing, maybe: late wake-ups count as well, or this could go on for ever.
-                *polls -= 1;
-            }
+        let _inside = engine.active.enter();
+        // Copies, so that they stay in registers for the first round, which is nearly always the only one.
+        let (mut left, mut below) = (*polls, Below::default());
+        let first = engine.round(cx, source.as_mut(), &mut left, backlog, &mut wish, &mut below);
+        let poll = if let Some(poll) = first {
+            *polls = left;
+            poll
+        } else {
+            let (poll, left) = engine.more_rounds(cx, source, left, backlog, &mut wish, below);
+            *polls = left;
+            poll
         };
         mem::forget(recover);
         poll
+    }
+
+    /// Goes round until there is something to return: that, and how many polls are left.
+    #[cold]
+    #[inline(never)]
+    fn more_rounds<F, Src>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut source: Pin<&mut Src>,
+        mut polls: usize,
+        backlog: Backlog,
+        wish: &mut impl FnMut(&mut Self, &Src, bool) -> bool,
+        mut below: Below,
+    ) -> (Poll<bool>, usize)
+    where
+        F: Future<Output = R::Output>,
+        S: ActiveSet<F>,
+        Src: Source<F>,
+    {
+        loop {
+            if let Some(poll) = self.round(cx, source.as_mut(), &mut polls, backlog, wish, &mut below) {
+                return (poll, polls);
+            }
+        }
+    }
+
+    /// One round: a turn for the woken futures, a turn for the waiting ones. Returns what the call is to return, if it
+    /// is over.
+    #[inline(always)]
+    fn round<F, Src>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut source: Pin<&mut Src>,
+        polls: &mut usize,
+        backlog: Backlog,
+        wish: &mut impl FnMut(&mut Self, &Src, bool) -> bool,
+        below: &mut Below,
+    ) -> Option<Poll<bool>>
+    where
+        F: Future<Output = R::Output>,
+        S: ActiveSet<F>,
+        Src: Source<F>,
+    {
+        let before = *polls;
+        self.close(source.as_mut());
+        self.poll_woken(cx, &*source, polls);
+        let filled = self.fill(cx, source.as_mut(), polls, backlog, &mut below.asleep);
+        self.close(source.as_mut());
+        if !filled && *polls > 0 {
+            return None;
+        }
+        if wish(self, &source, *polls == before) {
+            return Some(Poll::Ready(true));
+        }
+        if self.active.is_empty() && source.is_done() {
+            return Some(Poll::Ready(false));
+        }
+        if !below.asleep && !below.attended {
+            let turn = TURN.min(*polls);
+            let mut left = turn;
+            let _ = source.as_mut().poll_progress(cx, &mut left);
+            *polls -= turn - left;
+            below.attended = left > 0;
+        }
+        if *polls == 0 {
+            cx.waker().wake_by_ref();
+            return Some(Poll::Pending);
+        }
+        if *polls == before {
+            if self.active.park(cx) {
+                return Some(Poll::Pending);
+            }
+            // Woken for nothing, maybe: late wake-ups count as well, or this could go on for ever.
+            *polls -= 1;
+        }
+        None
     }
 
     /// Polls and fills as [`poll_until`](Self::poll_until) does, and hands nothing over: see
@@ -228,9 +290,8 @@ impl<S, R: Finished> Engine<S, R> {
         S: ActiveSet<F>,
         Src: Source<F>,
     {
-        let backlog = self.backlog;
-        let poll = self.poll_until(cx, source.as_mut(), polls, backlog, |_, _, _| false);
-        if poll.is_pending() && *polls > 0 && self.active.is_empty() && !self.has_room(source.lent(), backlog) {
+        let poll = self.poll_until(cx, source.as_mut(), polls, Backlog::Kept, |_, _, _| false);
+        if poll.is_pending() && *polls > 0 && self.active.is_empty() && !self.has_room(source.lent(), Backlog::Kept) {
             // Nothing of its own is in flight, and nothing more will be before an item is taken.
             return source.poll_progress(cx, polls);
         }
@@ -258,12 +319,14 @@ impl<S, R: Finished> Engine<S, R> {
         S: ActiveSet<F>,
     {
         let recover = Recover::new(self);
+        let _inside = recover.engine.active.enter();
         recover.engine.start_unguarded(cx, number, future);
         mem::forget(recover);
     }
 
     /// Polls woken futures, until one has finished or their turn is over. Where slots are lent it goes on after one has
     /// finished, so that those who want their slots back are heard before the waiting ones.
+    #[inline(always)]
     fn poll_woken<F, Src>(&mut self, cx: &mut Context<'_>, source: &Src, polls: &mut usize)
     where
         F: Future<Output = R::Output>,
@@ -274,22 +337,22 @@ impl<S, R: Finished> Engine<S, R> {
             // One turn for each, as it may have been woken by the one that has finished last.
             let turn = if source.lent() == 0 { TURN } else { self.active.len().clamp(TURN, POLLS - TURN) };
             let least = polls.saturating_sub(turn);
-            let Some(Ended { slot, number, output }) = self.active.poll_woken(cx, polls, least) else { break };
-            self.finished.push(number, output);
-            self.active.release(slot);
-            if source.lent() == 0 {
+            let keep = |number, output| self.finished.push(number, output);
+            let ended = self.active.poll_woken(cx, polls, least, keep);
+            if !ended || source.lent() == 0 {
                 break;
             }
         }
     }
 
     /// Starts waiting futures until there is no room, none waits, or their turn is over; returns `false` for the last.
+    #[inline(always)]
     fn fill<F, Src>(
         &mut self,
         cx: &mut Context<'_>,
         mut source: Pin<&mut Src>,
         polls: &mut usize,
-        backlog: usize,
+        backlog: Backlog,
         asleep: &mut bool,
     ) -> bool
     where
@@ -297,11 +360,13 @@ impl<S, R: Finished> Engine<S, R> {
         S: ActiveSet<F>,
         Src: Source<F>,
     {
-        let least = polls.saturating_sub(TURN);
-        while *polls > least {
-            if *asleep || !self.has_room(source.lent(), backlog) || self.finished.is_closed() {
-                return true;
-            }
+        let lent = source.lent();
+        if *asleep || !self.has_room(lent, backlog) || self.finished.is_closed() {
+            return true;
+        }
+        let mut turn = TURN;
+        while turn > 0 && *polls > 0 {
+            turn -= 1;
             // The poll for the future itself is kept back, as the source may use up what is left.
             *polls -= 1;
             let taken = source.as_mut().poll_take(cx, polls);
@@ -313,29 +378,48 @@ impl<S, R: Finished> Engine<S, R> {
             if self.next < number {
                 self.finished.leave_out(self.next..number);
             }
-            self.start_unguarded(cx, number, future);
-            if source.lent() > 0 {
+            let ended = self.start_unguarded(cx, number, future);
+            if lent > 0 || source.lent() > 0 {
                 break;
+            }
+            // Either there is one more that is active, or one more that has finished.
+            let has_room = if ended {
+                self.may_hold(backlog) && !self.finished.is_closed()
+            } else {
+                self.active.len() < self.limit
+            };
+            if !has_room {
+                return true;
             }
         }
         false
     }
 
-    fn start_unguarded<F>(&mut self, cx: &mut Context<'_>, number: u64, future: F)
+    /// Starts one future: one poll. Returns whether it has finished.
+    #[inline(always)]
+    fn start_unguarded<F>(&mut self, cx: &mut Context<'_>, number: u64, future: F) -> bool
     where
         F: Future<Output = R::Output>,
         S: ActiveSet<F>,
     {
         self.next = number + 1;
-        let (slot, poll) = self.active.start(cx, number, future);
-        match poll {
-            Poll::Ready(output) => {
-                self.finished.push(number, output);
-                self.active.release(slot);
-            }
-            Poll::Pending => self.finished.started(number, slot),
+        let keep = |output| self.finished.push(number, output);
+        let slot = self.active.start(cx, number, future, keep);
+        if let Some(slot) = slot {
+            self.finished.started(number, slot);
         }
+        slot.is_none()
     }
+}
+
+/// What a call knows of its source.
+#[derive(Default)]
+struct Below {
+    /// Whether it has said that it will wake the task: it is not asked again in this call, for it may have much to do
+    /// each time.
+    asleep: bool,
+    /// Whether it was not asked, and has gone on by itself as far as it could.
+    attended: bool,
 }
 
 /// Puts the engine in order if a panic passes through. Is forgotten otherwise.

@@ -4,11 +4,13 @@
 //! the engine asks of a set is small enough to be one trait, [`ActiveSet`], and a pool is generic over it as a
 //! `HashMap` is over its hasher.
 
+mod inside;
 mod ready;
+mod sleeper;
 mod slot;
 mod unordered;
 
-use core::task::{Context, Poll};
+use core::task::Context;
 
 pub(crate) use self::ready::ReadyBits;
 pub use self::slot::SlotSet;
@@ -16,8 +18,11 @@ pub use self::unordered::UnorderedSet;
 
 /// Stores the active futures of a pool, and polls those that were woken.
 ///
-/// A set keeps each future at one place, its *slot*, from [`start`](Self::start) until [`release`](Self::release) or
-/// [`remove`](Self::remove), and remembers the number that the pool gave it. Slots are small integers, reused.
+/// A set keeps each future at one place, its *slot*, from [`start`](Self::start) until it has finished or is
+/// [removed](Self::remove), and remembers the number that the pool gave it. Slots are small integers, reused.
+///
+/// The output of a future that has finished is given to a closure, `keep`, before the future is dropped: so it is in
+/// safety when the future's destructor, which may panic, runs.
 ///
 /// There is seldom a reason to name anything but the default, [`SlotSet`]; [`UnorderedSet`] is there for comparison.
 ///
@@ -31,6 +36,12 @@ pub use self::unordered::UnorderedSet;
 /// - A future that has finished, or was removed, is not polled again, however late it is woken.
 /// - If a future panics while it is polled, the set stays usable, and `recover` tells which one it was.
 pub trait ActiveSet<F: Future> {
+    /// What a call that polls futures holds on to until it returns.
+    type Inside;
+
+    /// Called when a call begins that may poll futures, on the thread that will do so.
+    fn enter(&self) -> Self::Inside;
+
     /// Returns the number of futures held.
     fn len(&self) -> usize;
 
@@ -44,25 +55,25 @@ pub trait ActiveSet<F: Future> {
         usize::MAX
     }
 
-    /// Puts a future into a free slot, polls it, and returns the slot.
+    /// Puts a future into a free slot and polls it. Returns the slot, or `None` if the future has finished.
     ///
-    /// Only called with `len() < capacity()`. The slot is taken until [`release`](Self::release) even if the future has
-    /// finished.
-    fn start(&mut self, cx: &mut Context<'_>, number: u64, future: F) -> (usize, Poll<F::Output>);
+    /// Only called with `len() < capacity()`.
+    fn start(&mut self, cx: &mut Context<'_>, number: u64, future: F, keep: impl FnOnce(F::Output)) -> Option<usize>;
 
-    /// Polls woken futures, each once, until one has finished, none is woken, or `polls` is down to `least`.
+    /// Polls woken futures, each once, until one has finished, none is woken, or `polls` is down to `least`. Returns
+    /// whether one has finished; `keep` is given its number, too.
     ///
-    /// Takes one off `polls` for each poll of a future. The slot of the finished one is taken until
-    /// [`release`](Self::release).
-    fn poll_woken(&mut self, cx: &mut Context<'_>, polls: &mut usize, least: usize) -> Option<Ended<F::Output>>;
+    /// Takes one off `polls` for each poll of a future.
+    fn poll_woken(
+        &mut self,
+        cx: &mut Context<'_>,
+        polls: &mut usize,
+        least: usize,
+        keep: impl FnOnce(u64, F::Output),
+    ) -> bool;
 
     /// Calls `visit` with the slot and the number of each future held.
     fn for_each(&self, visit: &mut dyn FnMut(usize, u64));
-
-    /// Drops the future in a slot, which has finished, and frees the slot.
-    ///
-    /// A step of its own, so that an output is in safety before the future's destructor, which may panic, runs.
-    fn release(&mut self, slot: usize);
 
     /// Drops the future in a slot, which has not finished, and frees the slot.
     fn remove(&mut self, slot: usize);
@@ -79,15 +90,4 @@ pub trait ActiveSet<F: Future> {
     /// Called while a panic passes through: if a future was being polled, drops it, frees its slot, and returns its
     /// number.
     fn recover(&mut self) -> Option<u64>;
-}
-
-/// A future of an [`ActiveSet`] that has finished.
-#[derive(Debug)]
-pub struct Ended<T> {
-    /// Where the future is until it is released.
-    pub slot: usize,
-    /// The number that it was started with.
-    pub number: u64,
-    /// What it has returned.
-    pub output: T,
 }

@@ -5,26 +5,29 @@
 //! words, one bit for each word, so that a few woken slots among many are found without looking at every word. The
 //! first word has no summary: a small pool looks at it directly, and its wakers save a locked operation.
 //!
-//! The task is told only by a waker that found everything clear above its bit, and only while the poller is parked:
+//! - A waker sets its bit, then the word's bit in the summary unless it is set already, and then rouses the task if it
+//!   sleeps.
+//! - The poller takes the summary before the words below it. It lies down first, and then looks at the first word and the
+//!   summaries once more.
 //!
-//! - a waker sets its bit; found the word clear: sets the word's bit in the summary; found that clear: wakes the task
-//!   if `parked` is set;
-//! - the poller registers its task, sets `parked`, and then looks at the first word and the summaries once more.
+//! All of these are sequentially consistent. So of a waker that sets a bit and a poller that lies down, at least one sees
+//! the other: no wake-up is lost. A waker that finds the summary's bit set need not set it, since the poller, who has yet
+//! to take it, looks at the word after that.
 //!
-//! All four of these are sequentially consistent. So of a waker that sets a bit and a poller that parks, at least one
-//! sees the other: no wake-up is lost. A waker that found a bit set above its own may leave it at that, since whoever
-//! set that bit is on the way to the task, or the poller has yet to take it.
+//! Every word exists twice: what is woken from [inside](super::inside) of a poll goes into a half that only the polling
+//! thread ever touches, without locked operations, and the poller looks at both before it lies down.
 //!
 //! Words are only ever added, so a waker that outlives its future, its slot or the whole pool does no harm.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::task::Wake;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
-use core::sync::atomic::{AtomicBool, AtomicUsize};
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::{Relaxed, SeqCst};
 use core::task::Waker;
 
-use futures_util::task::AtomicWaker;
+use super::inside::Inside;
+use super::sleeper::{Bed, Sleeper};
 
 /// Slots in a word, and words under a summary.
 const WIDTH: usize = usize::BITS as usize;
@@ -36,7 +39,7 @@ pub(crate) struct ReadyBits {
     /// The other words, by slot number divided by the width, less one.
     words: Vec<Arc<Word>>,
     /// The summaries, by word number divided by the width.
-    summaries: Vec<Arc<AtomicUsize>>,
+    summaries: Vec<Arc<Bits>>,
     /// Bits taken out of a word and not handed out yet.
     slots: usize,
     /// The slot that the lowest of these bits stands for.
@@ -47,22 +50,32 @@ pub(crate) struct ReadyBits {
     first_word: usize,
     /// Where to look next: 0 for the first word, `i + 1` for summary `i`.
     next: usize,
-    /// Whether the task is registered and no poll has come since.
-    parked: bool,
+    /// What this thread is known by while it polls the set: the same as in the root.
+    mark: usize,
+    bed: Bed,
+}
+
+/// One bit for each slot, or each word.
+#[derive(Default)]
+struct Bits {
+    /// Set and taken from anywhere.
+    outer: AtomicUsize,
+    /// Set and taken by the polling thread alone.
+    inner: AtomicUsize,
 }
 
 /// The task that polls the set, and the ready bits of the first slots.
 struct Root {
-    bits: AtomicUsize,
-    task: AtomicWaker,
-    /// Whether the task has to be woken when a bit is set.
-    parked: AtomicBool,
+    bits: Bits,
+    /// What a thread that polls the set is known by.
+    mark: usize,
+    sleeper: Sleeper,
 }
 
 /// The ready bits of neighbouring slots.
 struct Word {
-    bits: AtomicUsize,
-    summary: Arc<AtomicUsize>,
+    bits: Bits,
+    summary: Arc<Bits>,
     /// This word's bit in the summary.
     mark: usize,
     root: Arc<Root>,
@@ -80,12 +93,27 @@ struct WordWaker {
     bit: usize,
 }
 
-impl Root {
-    /// Called by a waker that has set a bit and found everything clear above it.
-    fn notify(&self) {
-        if self.parked.load(SeqCst) {
-            self.task.wake();
+impl Bits {
+    /// Sets a bit from inside of a poll.
+    #[inline(always)]
+    fn set_inner(&self, bit: usize) {
+        self.inner.store(self.inner.load(Relaxed) | bit, Relaxed);
+    }
+
+    /// Takes all bits.
+    #[inline(always)]
+    fn take(&self) -> usize {
+        let inner = self.inner.load(Relaxed);
+        if inner != 0 {
+            self.inner.store(0, Relaxed);
         }
+        let outer = if self.outer.load(SeqCst) == 0 { 0 } else { self.outer.swap(0, SeqCst) };
+        inner | outer
+    }
+
+    /// Returns whether a bit is set.
+    fn any(&self) -> bool {
+        self.inner.load(Relaxed) | self.outer.load(SeqCst) != 0
     }
 }
 
@@ -95,8 +123,13 @@ impl Wake for RootWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.root.bits.fetch_or(self.bit, SeqCst) == 0 {
-            self.root.notify();
+        let root = &*self.root;
+        if Inside::is(root.mark) {
+            root.bits.set_inner(self.bit);
+        } else {
+            // What was in the word does not matter: then it takes no loop.
+            root.bits.outer.fetch_or(self.bit, SeqCst);
+            root.sleeper.rouse();
         }
     }
 }
@@ -108,18 +141,21 @@ impl Wake for WordWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let word = &*self.word;
-        if word.bits.fetch_or(self.bit, SeqCst) == 0 && word.summary.fetch_or(word.mark, SeqCst) == 0 {
-            word.root.notify();
+        if Inside::is(word.root.mark) {
+            word.bits.set_inner(self.bit);
+            word.summary.set_inner(word.mark);
+        } else {
+            word.bits.outer.fetch_or(self.bit, SeqCst);
+            if word.summary.outer.load(SeqCst) & word.mark == 0 {
+                word.summary.outer.fetch_or(word.mark, SeqCst);
+            }
+            word.root.sleeper.rouse();
         }
     }
 }
 
-/// Takes all bits out of a word.
-fn take(bits: &AtomicUsize) -> usize {
-    if bits.load(Relaxed) == 0 { 0 } else { bits.swap(0, AcqRel) }
-}
-
 /// Takes the lowest bit, which there must be, out of `bits`, and returns its position.
+#[inline(always)]
 fn lowest(bits: &mut usize) -> usize {
     let position = bits.trailing_zeros() as usize;
     *bits &= *bits - 1;
@@ -128,12 +164,14 @@ fn lowest(bits: &mut usize) -> usize {
 
 impl ReadyBits {
     pub(crate) fn new() -> Self {
+        let root = Arc::new_cyclic(|root: &Weak<Root>| Root {
+            bits: Bits::default(),
+            mark: root.as_ptr().addr(),
+            sleeper: Sleeper::new(),
+        });
         Self {
-            root: Arc::new(Root {
-                bits: AtomicUsize::new(0),
-                task: AtomicWaker::new(),
-                parked: AtomicBool::new(false),
-            }),
+            mark: root.mark,
+            root,
             words: Vec::new(),
             summaries: Vec::new(),
             slots: 0,
@@ -141,7 +179,7 @@ impl ReadyBits {
             marked: 0,
             first_word: 0,
             next: 0,
-            parked: false,
+            bed: Bed::new(),
         }
     }
 
@@ -154,11 +192,11 @@ impl ReadyBits {
         }
         if number > self.words.len() {
             if number / WIDTH == self.summaries.len() {
-                self.summaries.push(Arc::new(AtomicUsize::new(0)));
+                self.summaries.push(Arc::default());
             }
             // The first word leaves its place in the first summary empty.
             self.words.push(Arc::new(Word {
-                bits: AtomicUsize::new(0),
+                bits: Bits::default(),
                 summary: Arc::clone(&self.summaries[number / WIDTH]),
                 mark: 1 << (number % WIDTH),
                 root: Arc::clone(&self.root),
@@ -168,15 +206,19 @@ impl ReadyBits {
     }
 
     /// Says that the poller is at work and need not be woken.
+    #[inline(always)]
     pub(crate) fn unpark(&mut self) {
-        if self.parked {
-            self.parked = false;
-            self.root.parked.store(false, Relaxed);
-        }
+        self.bed.get_up(&self.root.sleeper);
+    }
+
+    /// Says that this thread is about to run futures that may wake themselves and each other.
+    #[inline(always)]
+    pub(crate) fn enter(&self) -> Inside {
+        Inside::enter(self.mark)
     }
 
     /// Returns a woken slot, if there is one. Every woken slot has its turn within two rounds over all slots.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Option<usize> {
         if self.slots == 0 && !self.refill() {
             return None;
@@ -185,10 +227,10 @@ impl ReadyBits {
     }
 
     /// Takes the bits of the next word that has any.
-    #[inline]
+    #[inline(always)]
     fn refill(&mut self) -> bool {
         if self.summaries.is_empty() {
-            self.slots = take(&self.root.bits);
+            self.slots = self.root.bits.take();
             self.slots != 0
         } else {
             self.look_round()
@@ -202,7 +244,7 @@ impl ReadyBits {
         loop {
             if self.marked != 0 {
                 let word = self.first_word + lowest(&mut self.marked);
-                self.slots = take(&self.words[word - 1].bits);
+                self.slots = self.words[word - 1].bits.take();
                 self.first_slot = word * WIDTH;
             } else if looks == 0 {
                 return false;
@@ -211,10 +253,10 @@ impl ReadyBits {
                 let here = self.next;
                 self.next = if here < self.summaries.len() { here + 1 } else { 0 };
                 if here == 0 {
-                    self.slots = take(&self.root.bits);
+                    self.slots = self.root.bits.take();
                     self.first_slot = 0;
                 } else {
-                    self.marked = take(&self.summaries[here - 1]);
+                    self.marked = self.summaries[here - 1].take();
                     self.first_word = (here - 1) * WIDTH;
                 }
             }
@@ -226,12 +268,9 @@ impl ReadyBits {
 
     /// Registers the task to be woken, and looks once more: returns `false` if a slot has been woken already.
     pub(crate) fn park(&mut self, waker: &Waker) -> bool {
-        self.root.task.register(waker);
-        self.parked = true;
-        self.root.parked.store(true, SeqCst);
-        let woken = (self.slots | self.marked) != 0
-            || self.root.bits.load(SeqCst) != 0
-            || self.summaries.iter().any(|summary| summary.load(SeqCst) != 0);
+        self.bed.lie_down(&self.root.sleeper, waker);
+        let woken =
+            (self.slots | self.marked) != 0 || self.root.bits.any() || self.summaries.iter().any(|bits| bits.any());
         if woken {
             self.unpark();
         }
@@ -240,15 +279,12 @@ impl ReadyBits {
 
     /// Wakes the task if it is parked.
     pub(crate) fn wake(&self) {
-        if self.parked {
-            self.root.task.wake();
-        }
+        self.root.sleeper.rouse();
     }
 }
 
 impl Drop for ReadyBits {
-    /// Lets go of the task, which wakers that live longer would otherwise keep in memory.
     fn drop(&mut self) {
-        drop(self.root.task.take());
+        self.bed.leave(&self.root.sleeper);
     }
 }

@@ -9,8 +9,9 @@ use core::task::{Context, Poll, Waker};
 
 use pin_project::pin_project;
 
+use super::ActiveSet;
+use super::inside::Inside;
 use super::ready::ReadyBits;
-use super::{ActiveSet, Ended};
 
 /// The default active set: as many slots as were ever active at once, reused, with no allocation per future.
 ///
@@ -33,10 +34,12 @@ pub struct SlotSet<F> {
     // Dropped first: what the futures do in their destructors must not wake the task.
     ready: ReadyBits,
     slots: Vec<Pin<Box<Slot<F>>>>,
-    /// The empty slots; the one emptied last is filled first, while it is in the cache.
-    free: Vec<usize>,
-    /// The slot whose future is being polled: set on entry, cleared on return, so still set if that panicked.
-    polling: usize,
+    /// How many slots hold a future that has not finished.
+    active: usize,
+    /// The first of the vacant slots, which are linked by `next_vacant`: the one emptied last, while it is in the cache.
+    vacant: usize,
+    /// The slot whose future has panicked, until [`recover`](ActiveSet::recover) is called.
+    panicked: usize,
 }
 
 /// No slot.
@@ -48,84 +51,118 @@ struct Slot<F> {
     future: Option<F>,
     /// The number that the future was started with.
     number: u64,
+    /// The vacant slot after this one.
+    next_vacant: usize,
     waker: Waker,
 }
 
 impl<F> SlotSet<F> {
     /// Creates an empty set. Allocates only what the wakers share.
     pub fn new() -> Self {
-        Self { ready: ReadyBits::new(), slots: Vec::new(), free: Vec::new(), polling: NONE }
+        Self { ready: ReadyBits::new(), slots: Vec::new(), active: 0, vacant: NONE, panicked: NONE }
     }
 
-    /// Returns an empty slot: the last of the free ones.
-    #[inline(always)]
-    fn vacant(&mut self) -> usize {
-        self.free.last().copied().unwrap_or_else(|| self.grow())
-    }
-
-    /// Makes a slot.
+    /// Makes a slot, since none is vacant.
     #[cold]
-    fn grow(&mut self) -> usize {
+    #[inline(never)]
+    fn grow(&mut self) {
         let slot = self.slots.len();
         let waker = self.ready.waker(slot);
-        self.slots.push(Box::pin(Slot { future: None, number: 0, waker }));
-        self.free.push(slot);
-        slot
+        self.slots.push(Box::pin(Slot { future: None, number: 0, next_vacant: NONE, waker }));
+        self.vacant = slot;
     }
 
-    /// Empties a slot. The slot is free even if the future's destructor panics.
+    /// Empties the slot of a future that is active. The slot is vacant even if the future's destructor panics.
     #[inline(always)]
-    fn empty(&mut self, slot: usize) {
-        // A future that has finished at its first poll has left its slot among the free ones.
-        if self.free.last() != Some(&slot) {
-            self.free.push(slot);
-        }
-        self.slots[slot].as_mut().project().future.set(None);
+    fn empty(&mut self, index: usize) {
+        let mut slot = self.slots[index].as_mut().project();
+        *slot.next_vacant = mem::replace(&mut self.vacant, index);
+        self.active -= 1;
+        slot.future.set(None);
+    }
+}
+
+/// Notes, if the poll of a future panics, which slot it is in. Is forgotten otherwise.
+struct Panicking<'a> {
+    panicked: &'a mut usize,
+    slot: usize,
+}
+
+impl Drop for Panicking<'_> {
+    fn drop(&mut self) {
+        *self.panicked = self.slot;
     }
 }
 
 impl<F: Future> ActiveSet<F> for SlotSet<F> {
+    type Inside = Inside;
+
+    #[inline(always)]
+    fn enter(&self) -> Inside {
+        self.ready.enter()
+    }
+
     fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.active
     }
 
     #[inline(always)]
-    fn start(&mut self, _: &mut Context<'_>, number: u64, future: F) -> (usize, Poll<F::Output>) {
-        let index = self.vacant();
+    fn start(&mut self, _: &mut Context<'_>, number: u64, future: F, keep: impl FnOnce(F::Output)) -> Option<usize> {
+        if self.vacant >= self.slots.len() {
+            self.grow();
+        }
+        let index = self.vacant;
         let mut slot = self.slots[index].as_mut().project();
-        slot.future.set(Some(future));
         *slot.number = number;
-        self.polling = index;
-        let poll = match slot.future.as_pin_mut() {
+        slot.future.set(Some(future));
+        let panicking = Panicking { panicked: &mut self.panicked, slot: index };
+        let poll = match slot.future.as_mut().as_pin_mut() {
             Some(future) => future.poll(&mut Context::from_waker(slot.waker)),
             None => Poll::Pending,
         };
-        self.polling = NONE;
-        // Most futures of a fast source finish here, and need not take the slot at all.
-        if poll.is_pending() {
-            self.free.pop();
+        mem::forget(panicking);
+        if let Poll::Ready(output) = poll {
+            // Most futures of a fast source finish here, and need not take the slot at all.
+            keep(output);
+            slot.future.set(None);
+            return None;
         }
-        (index, poll)
+        self.vacant = *slot.next_vacant;
+        self.active += 1;
+        Some(index)
     }
 
     #[inline(always)]
-    fn poll_woken(&mut self, _: &mut Context<'_>, polls: &mut usize, least: usize) -> Option<Ended<F::Output>> {
+    fn poll_woken(
+        &mut self,
+        _: &mut Context<'_>,
+        polls: &mut usize,
+        least: usize,
+        keep: impl FnOnce(u64, F::Output),
+    ) -> bool {
+        if self.active == 0 {
+            return false;
+        }
         self.ready.unpark();
         while *polls > least {
-            let index = self.ready.next()?;
+            let Some(index) = self.ready.next() else { break };
             // A late wake-up may be for a slot that is empty by now, or no longer there.
             let Some(slot) = self.slots.get_mut(index) else { continue };
-            let slot = slot.as_mut().project();
-            let Some(future) = slot.future.as_pin_mut() else { continue };
+            let mut slot = slot.as_mut().project();
+            let Some(future) = slot.future.as_mut().as_pin_mut() else { continue };
             *polls -= 1;
-            self.polling = index;
+            let panicking = Panicking { panicked: &mut self.panicked, slot: index };
             let poll = future.poll(&mut Context::from_waker(slot.waker));
-            self.polling = NONE;
+            mem::forget(panicking);
             if let Poll::Ready(output) = poll {
-                return Some(Ended { slot: index, number: *slot.number, output });
+                keep(*slot.number, output);
+                *slot.next_vacant = mem::replace(&mut self.vacant, index);
+                self.active -= 1;
+                slot.future.set(None);
+                return true;
             }
         }
-        None
+        false
     }
 
     fn for_each(&self, visit: &mut dyn FnMut(usize, u64)) {
@@ -136,22 +173,21 @@ impl<F: Future> ActiveSet<F> for SlotSet<F> {
         }
     }
 
-    #[inline(always)]
-    fn release(&mut self, slot: usize) {
-        self.empty(slot);
-    }
-
     fn remove(&mut self, slot: usize) {
         self.empty(slot);
     }
 
     fn clear(&mut self) {
         // Dropping the slots rather than emptying them one by one: a destructor that panics does not save the others.
-        self.free.clear();
+        (self.active, self.vacant) = (0, NONE);
         drop(mem::take(&mut self.slots));
     }
 
     fn park(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.active == 0 {
+            // All wake-ups are late.
+            while self.ready.next().is_some() {}
+        }
         self.ready.park(cx.waker())
     }
 
@@ -160,9 +196,15 @@ impl<F: Future> ActiveSet<F> for SlotSet<F> {
     }
 
     fn recover(&mut self) -> Option<u64> {
-        let slot = mem::replace(&mut self.polling, NONE);
-        let number = self.slots.get(slot)?.number;
-        self.empty(slot);
+        let index = mem::replace(&mut self.panicked, NONE);
+        let slot = self.slots.get_mut(index)?;
+        let number = slot.number;
+        if self.vacant == index {
+            // It was the first poll.
+            slot.as_mut().project().future.set(None);
+        } else {
+            self.empty(index);
+        }
         Some(number)
     }
 }
@@ -176,7 +218,7 @@ impl<F> Default for SlotSet<F> {
 impl<F> fmt::Debug for SlotSet<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SlotSet")
-            .field("active", &(self.slots.len() - self.free.len()))
+            .field("active", &self.active)
             .field("slots", &self.slots.len())
             .finish_non_exhaustive()
     }

@@ -13,7 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::task::AtomicWaker;
 use pin_project::pin_project;
 
-use super::{ActiveSet, Ended};
+use super::ActiveSet;
 
 /// An active set made of a [`FuturesUnordered`]: the well-known one, for comparison.
 ///
@@ -135,11 +135,15 @@ impl<F> UnorderedSet<F> {
 }
 
 impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
+    type Inside = ();
+
+    fn enter(&self) {}
+
     fn len(&self) -> usize {
         self.numbers.len() - self.free.len()
     }
 
-    fn start(&mut self, _: &mut Context<'_>, number: u64, future: F) -> (usize, Poll<F::Output>) {
+    fn start(&mut self, _: &mut Context<'_>, number: u64, future: F, keep: impl FnOnce(F::Output)) -> Option<usize> {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.numbers.push(number);
             self.numbers.len() - 1
@@ -151,28 +155,38 @@ impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
         // The waker need do nothing, since that other poll comes whether it is woken or not.
         let cx = &mut Context::from_waker(Waker::noop());
         match self.entry(slot).map(|entry| entry.poll_future(cx)) {
-            Some(Poll::Ready(Some((slot, output)))) => (slot, Poll::Ready(output)),
-            _ => (slot, Poll::Pending),
+            Some(Poll::Ready(Some((_, output)))) => keep(output),
+            _ => return Some(slot),
         }
+        self.remove(slot);
+        None
     }
 
-    fn poll_woken(&mut self, cx: &mut Context<'_>, polls: &mut usize, least: usize) -> Option<Ended<F::Output>> {
+    fn poll_woken(
+        &mut self,
+        cx: &mut Context<'_>,
+        polls: &mut usize,
+        least: usize,
+        keep: impl FnOnce(u64, F::Output),
+    ) -> bool {
         self.shared.polls.store(*polls - least, Relaxed);
         let ended = loop {
             let before = self.shared.polls.load(Relaxed);
             match self.futures.poll_next_unpin(cx) {
                 Poll::Ready(Some(Some((slot, output)))) => {
-                    break Some(Ended { slot, number: self.numbers[slot], output });
+                    keep(self.numbers[slot], output);
+                    self.free.push(slot);
+                    break true;
                 }
                 // A husk.
                 Poll::Ready(Some(None)) => {}
-                Poll::Ready(None) => break None,
+                Poll::Ready(None) => break false,
                 // `FuturesUnordered` stops when two futures have woken themselves, or when it has polled as many as it
                 // holds, which does not mean that none is woken.
                 Poll::Pending => {
                     let left = self.shared.polls.load(Relaxed);
                     if left == before || left == 0 {
-                        break None;
+                        break false;
                     }
                 }
             }
@@ -185,16 +199,6 @@ impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
         for entry in Pin::new(&self.futures).iter_pin_ref() {
             if entry.future.is_some() {
                 visit(entry.slot, self.numbers[entry.slot]);
-            }
-        }
-    }
-
-    fn release(&mut self, slot: usize) {
-        self.free.push(slot);
-        // One that has finished when it was started is still there, as the newest.
-        if let Some(entry) = Pin::new(&mut self.futures).iter_pin_mut().next() {
-            if entry.slot == slot {
-                entry.project().future.set(None);
             }
         }
     }

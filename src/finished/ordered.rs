@@ -11,18 +11,18 @@ use super::{Finished, IntoUnordered, Order, Unordered};
 #[derive(Debug)]
 pub struct Ordered<T> {
     window: VecDeque<Place<T>>,
-    /// The number of the place at the front.
-    first: u64,
-    /// How many places at the front are not open: their turn has come.
+    /// The number after that of the last place.
+    next: u64,
+    /// How many places at the front are not open: their turn has come. The first of them is a result.
     run: usize,
-    /// How many of these were gathered.
+    /// How many of these are skipped, or are results that were gathered.
+    not_due: usize,
+    /// How many places of the run were gathered.
     gathered: usize,
     /// How many of these are results.
     gathered_results: usize,
-    /// How many results there are in the run and not gathered.
-    due: usize,
-    /// How many results there are.
-    len: usize,
+    /// How many results there are behind the run.
+    ahead: usize,
     /// Whether results count against the backlog before their turn.
     count_all: bool,
 }
@@ -39,41 +39,54 @@ enum Place<T> {
 }
 
 impl<T> Ordered<T> {
+    /// The number of the place at the front.
+    fn first(&self) -> u64 {
+        self.next - self.window.len() as u64
+    }
+
     /// Settles an open place.
-    #[inline]
+    #[inline(always)]
     fn settle(&mut self, number: u64, place: Place<T>) {
+        if number == self.next && self.run == self.window.len() && matches!(place, Place::Held(_)) {
+            self.next += 1;
+            self.run += 1;
+            self.window.push_back(place);
+        } else {
+            self.settle_apart(number, place);
+        }
+    }
+
+    /// Settles a place that is not a result, or not the next one of both the run and the window.
+    fn settle_apart(&mut self, number: u64, place: Place<T>) {
+        self.ahead += usize::from(matches!(place, Place::Held(_)));
         // Places before the front were handed over, so a number is never below it; and a distance that does not fit
         // could not have been filled.
-        let index = usize::try_from(number - self.first).unwrap_or(usize::MAX);
-        if index == self.window.len() {
-            self.window.push_back(place);
+        let index = usize::try_from(number - self.first()).unwrap_or(usize::MAX);
+        if index < self.window.len() {
+            self.window[index] = place;
         } else {
-            self.settle_apart(index, place);
-        }
-        if index == self.run {
-            self.lengthen_run();
-        }
-    }
-
-    /// Settles a place that is not the next one of the window.
-    fn settle_apart(&mut self, index: usize, place: Place<T>) {
-        if index > self.window.len() {
             self.window.resize_with(index, || Place::Open);
             self.window.push_back(place);
-        } else {
-            self.window[index] = place;
+            self.next = number + 1;
         }
-    }
-
-    /// Counts in the places behind the run that are no longer open.
-    fn lengthen_run(&mut self) {
-        loop {
+        // If it is the next one of the run, the run goes on up to the next open place.
+        while index <= self.run {
             match self.window.get(self.run) {
-                Some(Place::Held(_)) => self.due += 1,
-                Some(Place::Skipped) => {}
-                Some(Place::Open) | None => return,
+                Some(Place::Held(_)) => self.ahead -= 1,
+                Some(Place::Skipped) => self.not_due += 1,
+                Some(Place::Open) | None => break,
             }
             self.run += 1;
+        }
+        self.drop_skipped();
+    }
+
+    /// Drops the skipped places at the front.
+    fn drop_skipped(&mut self) {
+        while let Some(Place::Skipped) = self.window.front() {
+            self.window.pop_front();
+            self.run -= 1;
+            self.not_due -= 1;
         }
     }
 }
@@ -81,8 +94,8 @@ impl<T> Ordered<T> {
 impl<T> Finished for Ordered<T> {
     type Output = T;
 
+    #[inline(always)]
     fn push(&mut self, number: u64, output: T) {
-        self.len += 1;
         self.settle(number, Place::Held(output));
     }
 
@@ -94,19 +107,18 @@ impl<T> Finished for Ordered<T> {
         numbers.for_each(|number| self.skip(number));
     }
 
+    #[inline(always)]
     fn pop(&mut self) -> Option<(u64, T)> {
-        while self.run > 0 {
-            let place = self.window.pop_front()?;
-            let number = self.first;
-            self.first += 1;
-            self.run -= 1;
-            if let Place::Held(output) = place {
-                self.len -= 1;
-                self.due -= 1;
-                return Some((number, output));
-            }
+        if self.run == 0 {
+            return None;
         }
-        None
+        let number = self.first();
+        let Some(Place::Held(output)) = self.window.pop_front() else { return None };
+        self.run -= 1;
+        if self.not_due > 0 {
+            self.drop_skipped();
+        }
+        Some((number, output))
     }
 
     fn gather(&mut self, when: &mut impl FnMut(&T) -> bool) -> bool {
@@ -114,7 +126,7 @@ impl<T> Finished for Ordered<T> {
             let place = &self.window[self.gathered];
             self.gathered += 1;
             if let Place::Held(output) = place {
-                self.due -= 1;
+                self.not_due += 1;
                 self.gathered_results += 1;
                 if when(output) {
                     return true;
@@ -125,20 +137,22 @@ impl<T> Finished for Ordered<T> {
     }
 
     fn ungather(&mut self) {
-        self.due += mem::take(&mut self.gathered_results);
+        self.not_due -= mem::take(&mut self.gathered_results);
         self.gathered = 0;
     }
 
     fn len(&self) -> usize {
-        self.len
+        self.due() + self.gathered_results + self.ahead
     }
 
+    #[inline(always)]
     fn due(&self) -> usize {
-        self.due
+        self.run - self.not_due
     }
 
+    #[inline(always)]
     fn held(&self) -> usize {
-        if self.count_all { self.len - self.gathered_results } else { self.due }
+        if self.count_all { self.due() + self.ahead } else { self.due() }
     }
 
     fn count_all(&mut self) {
@@ -150,12 +164,12 @@ impl<T> Default for Ordered<T> {
     fn default() -> Self {
         Self {
             window: VecDeque::new(),
-            first: 0,
+            next: 0,
             run: 0,
+            not_due: 0,
             gathered: 0,
             gathered_results: 0,
-            due: 0,
-            len: 0,
+            ahead: 0,
             count_all: false,
         }
     }
@@ -170,7 +184,7 @@ impl<T> IntoUnordered for Ordered<T> {
 
     fn into_unordered(self) -> Unordered<T> {
         let mut unordered = Unordered::default();
-        for (number, place) in (self.first..).zip(self.window) {
+        for (number, place) in (self.first()..).zip(self.window) {
             if let Place::Held(output) = place {
                 unordered.push(number, output);
             }

@@ -15,10 +15,12 @@ pub struct Unordered<T> {
 impl<T> Finished for Unordered<T> {
     type Output = T;
 
+    #[inline(always)]
     fn push(&mut self, number: u64, output: T) {
         self.results.push_back((number, output));
     }
 
+    #[inline(always)]
     fn pop(&mut self) -> Option<(u64, T)> {
         self.results.pop_front()
     }

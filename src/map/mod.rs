@@ -17,7 +17,7 @@ pub use self::collect::{Collect, TryCollect};
 pub use self::indexed::Indexed;
 use crate::active::{ActiveSet, SlotSet};
 use crate::batches::{Batches, Counts, Gather};
-use crate::engine::{Engine, POLLS};
+use crate::engine::{Backlog, Engine, POLLS};
 pub use crate::finished::{FailFast, Finished, IntoUnordered, Order, Ordered, Unordered};
 #[cfg(feature = "std")]
 use crate::panic::Panic;
@@ -353,9 +353,13 @@ where
         polls: &mut usize,
     ) -> Poll<Option<(u64, R::Output)>> {
         let this = self.project();
-        let backlog = this.engine.backlog();
-        let found = this.engine.poll_until(cx, this.source, polls, backlog, |engine, _, _| engine.finished.due() > 0);
-        Poll::Ready(if ready!(found) { this.engine.finished.pop() } else { None })
+        let mut next = None;
+        let has_next = |engine: &mut Engine<S, R>, _: &_, _| {
+            next = engine.finished.pop();
+            next.is_some()
+        };
+        ready!(this.engine.poll_until(cx, this.source, polls, Backlog::Kept, has_next));
+        Poll::Ready(next)
     }
 }
 
@@ -432,8 +436,7 @@ where
         when: &mut impl FnMut(&R::Output) -> bool,
     ) -> Poll<bool> {
         let this = self.project();
-        let backlog = this.engine.backlog();
-        this.engine.poll_until(cx, this.source, polls, backlog, |engine, _, _| engine.finished.gather(when))
+        this.engine.poll_until(cx, this.source, polls, Backlog::Kept, |engine, _, _| engine.finished.gather(when))
     }
 
     fn take_all(self: Pin<&mut Self>) -> Vec<R::Output> {
