@@ -18,6 +18,7 @@ pub mod map;
 mod panic;
 pub mod pool;
 pub mod progress;
+mod queue;
 pub mod scope;
 mod source;
 

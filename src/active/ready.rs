@@ -1,23 +1,23 @@
 //! Ready bits: which slots were woken, and the wakers that say so.
 //!
 //! Each slot has one bit, in a word that it shares with its neighbours. Waking sets the bit; the poller takes a whole
-//! word by one swap, so that up to a word's width of wake-ups cost it one locked operation. Above the words are summary
-//! words, one bit for each word, so that a few woken slots among many are found without looking at every word. The
-//! first word has no summary: a small pool looks at it directly, and its wakers save a locked operation.
+//! word by one swap, so that up to a word's width of wake-ups cost it one locked operation. Words are in blocks, and above
+//! the blocks are summaries, one bit for each block, so that a few woken slots among many are found without looking at
+//! every word. The first word has no summary: a small pool looks at it directly, and its wakers save a locked operation.
 //!
-//! - A waker sets its bit, then the word's bit in the summary unless it is set already, and then rouses the task if it
-//!   sleeps.
-//! - The poller takes the summary before the words below it. It lies down first, and then looks at the first word and the
+//! - A waker that finds the task asleep wakes it and tells it the slot, and that is all. Any other sets its bit, then the
+//!   block's bit in the summary unless it is set already, and then wakes the task if it sleeps by now.
+//! - The poller takes the summary before the blocks below it. It lies down first, and then looks at the first word and the
 //!   summaries once more.
 //!
 //! All of these are sequentially consistent. So of a waker that sets a bit and a poller that lies down, at least one sees
 //! the other: no wake-up is lost. A waker that finds the summary's bit set need not set it, since the poller, who has yet
-//! to take it, looks at the word after that.
+//! to take it, looks at the block after that.
 //!
 //! Every word exists twice: what is woken from [inside](super::inside) of a poll goes into a half that only the polling
 //! thread ever touches, without locked operations, and the poller looks at both before it lies down.
 //!
-//! Words are only ever added, so a waker that outlives its future, its slot or the whole pool does no harm.
+//! Blocks are only ever added, so a waker that outlives its future, its slot or the whole pool does no harm.
 
 use alloc::sync::{Arc, Weak};
 use alloc::task::Wake;
@@ -29,25 +29,31 @@ use core::task::Waker;
 use super::inside::Inside;
 use super::sleeper::{Bed, Sleeper};
 
-/// Slots in a word, and words under a summary.
+/// Slots in a word, and blocks under a summary.
 const WIDTH: usize = usize::BITS as usize;
+
+/// Words in a block.
+const WORDS: usize = 16;
 
 /// The poller's side of the ready bits.
 pub(crate) struct ReadyBits {
     /// The task and the first word, shared with all wakers.
     root: Arc<Root>,
-    /// The other words, by slot number divided by the width, less one.
-    words: Vec<Arc<Word>>,
-    /// The summaries, by word number divided by the width.
+    /// The other words, which are not there as long as one is enough.
+    blocks: Vec<Arc<Block>>,
     summaries: Vec<Arc<Bits>>,
     /// Bits taken out of a word and not handed out yet.
     slots: usize,
     /// The slot that the lowest of these bits stands for.
     first_slot: usize,
-    /// Bits taken out of a summary whose words were not looked at yet.
+    /// The words with bits, one bit for each, of the block that was looked at last.
+    words: usize,
+    /// The number of that block.
+    block: usize,
+    /// Bits taken out of a summary whose blocks were not looked at yet.
     marked: usize,
-    /// The word that the lowest of these bits stands for.
-    first_word: usize,
+    /// The block that the lowest of these bits stands for.
+    first_block: usize,
     /// Where to look next: 0 for the first word, `i + 1` for summary `i`.
     next: usize,
     /// What this thread is known by while it polls the set: the same as in the root.
@@ -55,7 +61,7 @@ pub(crate) struct ReadyBits {
     bed: Bed,
 }
 
-/// One bit for each slot, or each word.
+/// One bit for each slot, or each block.
 #[derive(Default)]
 struct Bits {
     /// Set and taken from anywhere.
@@ -72,11 +78,11 @@ struct Root {
     sleeper: Sleeper,
 }
 
-/// The ready bits of neighbouring slots.
-struct Word {
-    bits: Bits,
+/// The ready bits of neighbouring slots. The first word of the first block is not in use, as it is in the root.
+struct Block {
+    words: [Bits; WORDS],
     summary: Arc<Bits>,
-    /// This word's bit in the summary.
+    /// This block's bit in the summary.
     mark: usize,
     root: Arc<Root>,
 }
@@ -84,12 +90,14 @@ struct Word {
 /// What the waker of one of the first slots points to.
 struct RootWaker {
     root: Arc<Root>,
+    slot: usize,
     bit: usize,
 }
 
 /// What the waker of any other slot points to.
-struct WordWaker {
-    word: Arc<Word>,
+struct BlockWaker {
+    block: Arc<Block>,
+    slot: usize,
     bit: usize,
 }
 
@@ -112,6 +120,7 @@ impl Bits {
     }
 
     /// Returns whether a bit is set.
+    #[inline(always)]
     fn any(&self) -> bool {
         self.inner.load(Relaxed) | self.outer.load(SeqCst) != 0
     }
@@ -126,30 +135,31 @@ impl Wake for RootWaker {
         let root = &*self.root;
         if Inside::is(root.mark) {
             root.bits.set_inner(self.bit);
-        } else {
+        } else if !root.sleeper.wake_for(self.slot) {
             // What was in the word does not matter: then it takes no loop.
             root.bits.outer.fetch_or(self.bit, SeqCst);
-            root.sleeper.rouse();
+            root.sleeper.wake();
         }
     }
 }
 
-impl Wake for WordWaker {
+impl Wake for BlockWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let word = &*self.word;
-        if Inside::is(word.root.mark) {
-            word.bits.set_inner(self.bit);
-            word.summary.set_inner(word.mark);
-        } else {
-            word.bits.outer.fetch_or(self.bit, SeqCst);
-            if word.summary.outer.load(SeqCst) & word.mark == 0 {
-                word.summary.outer.fetch_or(word.mark, SeqCst);
+        let block = &*self.block;
+        let bits = &block.words[self.slot / WIDTH % WORDS];
+        if Inside::is(block.root.mark) {
+            bits.set_inner(self.bit);
+            block.summary.set_inner(block.mark);
+        } else if !block.root.sleeper.wake_for(self.slot) {
+            bits.outer.fetch_or(self.bit, SeqCst);
+            if block.summary.outer.load(SeqCst) & block.mark == 0 {
+                block.summary.outer.fetch_or(block.mark, SeqCst);
             }
-            word.root.sleeper.rouse();
+            block.root.sleeper.wake();
         }
     }
 }
@@ -172,12 +182,14 @@ impl ReadyBits {
         Self {
             mark: root.mark,
             root,
-            words: Vec::new(),
+            blocks: Vec::new(),
             summaries: Vec::new(),
             slots: 0,
             first_slot: 0,
+            words: 0,
+            block: 0,
             marked: 0,
-            first_word: 0,
+            first_block: 0,
             next: 0,
             bed: Bed::new(),
         }
@@ -186,29 +198,32 @@ impl ReadyBits {
     /// Makes the waker of a slot. Slots are asked for in rising order, without gaps; asking again for an earlier one
     /// makes another waker for the same bit.
     pub(crate) fn waker(&mut self, slot: usize) -> Waker {
-        let (number, bit) = (slot / WIDTH, 1 << (slot % WIDTH));
-        if number == 0 {
-            return Waker::from(Arc::new(RootWaker { root: Arc::clone(&self.root), bit }));
+        let bit = 1 << (slot % WIDTH);
+        if slot < WIDTH {
+            return Waker::from(Arc::new(RootWaker { root: Arc::clone(&self.root), slot, bit }));
         }
-        if number > self.words.len() {
+        let number = slot / (WIDTH * WORDS);
+        if number == self.blocks.len() {
             if number / WIDTH == self.summaries.len() {
                 self.summaries.push(Arc::default());
             }
-            // The first word leaves its place in the first summary empty.
-            self.words.push(Arc::new(Word {
-                bits: Bits::default(),
+            self.blocks.push(Arc::new(Block {
+                words: Default::default(),
                 summary: Arc::clone(&self.summaries[number / WIDTH]),
                 mark: 1 << (number % WIDTH),
                 root: Arc::clone(&self.root),
             }));
         }
-        Waker::from(Arc::new(WordWaker { word: Arc::clone(&self.words[number - 1]), bit }))
+        Waker::from(Arc::new(BlockWaker { block: Arc::clone(&self.blocks[number]), slot, bit }))
     }
 
     /// Says that the poller is at work and need not be woken.
     #[inline(always)]
     pub(crate) fn unpark(&mut self) {
-        self.bed.get_up(&self.root.sleeper);
+        if let Some(slot) = self.bed.get_up(&self.root.sleeper) {
+            // Nothing was left when the task lay down.
+            (self.slots, self.first_slot) = (1 << (slot % WIDTH), slot - slot % WIDTH);
+        }
     }
 
     /// Says that this thread is about to run futures that may wake themselves and each other.
@@ -237,15 +252,20 @@ impl ReadyBits {
         }
     }
 
-    /// Looks at the first word and at each summary once, from where it last left off, up to a word that has bits.
+    /// Goes on in the block, or to the next one marked; or looks at the first word and at each summary once, from where it
+    /// last left off. Stops at a word that has bits.
     #[cold]
     fn look_round(&mut self) -> bool {
         let mut looks = self.summaries.len() + 1;
         loop {
-            if self.marked != 0 {
-                let word = self.first_word + lowest(&mut self.marked);
-                self.slots = self.words[word - 1].bits.take();
-                self.first_slot = word * WIDTH;
+            if self.words != 0 {
+                let word = lowest(&mut self.words);
+                self.slots = self.blocks[self.block].words[word].take();
+                self.first_slot = (self.block * WORDS + word) * WIDTH;
+            } else if self.marked != 0 {
+                self.block = self.first_block + lowest(&mut self.marked);
+                let words = self.blocks[self.block].words.iter().rev();
+                self.words = words.fold(0, |words, bits| words << 1 | usize::from(bits.any()));
             } else if looks == 0 {
                 return false;
             } else {
@@ -257,7 +277,7 @@ impl ReadyBits {
                     self.first_slot = 0;
                 } else {
                     self.marked = self.summaries[here - 1].take();
-                    self.first_word = (here - 1) * WIDTH;
+                    self.first_block = (here - 1) * WIDTH;
                 }
             }
             if self.slots != 0 {
@@ -268,18 +288,21 @@ impl ReadyBits {
 
     /// Registers the task to be woken, and looks once more: returns `false` if a slot has been woken already.
     pub(crate) fn park(&mut self, waker: &Waker) -> bool {
-        self.bed.lie_down(&self.root.sleeper, waker);
-        let woken =
-            (self.slots | self.marked) != 0 || self.root.bits.any() || self.summaries.iter().any(|bits| bits.any());
-        if woken {
-            self.unpark();
+        self.unpark();
+        if (self.slots | self.words | self.marked) != 0 {
+            return false;
         }
-        !woken
+        self.bed.lie_down(&self.root.sleeper, waker);
+        if self.root.bits.any() || self.summaries.iter().any(|bits| bits.any()) {
+            self.unpark();
+            return false;
+        }
+        true
     }
 
     /// Wakes the task if it is parked.
     pub(crate) fn wake(&self) {
-        self.root.sleeper.rouse();
+        self.root.sleeper.wake();
     }
 }
 

@@ -1,36 +1,41 @@
 //! The task that polls a set, and how it is woken: [`Sleeper`], which all wakers share, and [`Bed`], the poller's side.
 //!
-//! - A waker makes known what it has to say, and then calls [`rouse`](Sleeper::rouse), which wakes the task if it sleeps.
-//! - The poller calls [`lie_down`](Bed::lie_down), and then looks once more whether there is anything to do.
+//! - A waker that finds the task asleep [wakes it](Sleeper::wake_for) and tells it the slot with the same step. One that
+//!   does not, or comes too late for that, makes known elsewhere what it has to say, and then looks again whether the task
+//!   [sleeps](Sleeper::wake) by now.
+//! - The poller calls [`lie_down`](Bed::lie_down), and then looks once more whether there is anything to do. When it is
+//!   polled again, [`get_up`](Bed::get_up) returns the slot that it was told.
 //!
 //! What the two write first, and what they then read, is sequentially consistent: at least one of them sees the other,
 //! so no wake-up is lost. Only one waker wakes the task each time that it sleeps.
 //!
 //! Nearly every pool is polled by the same task for all its life. That one's waker is kept in a place that is written once,
-//! and read without a locked operation; for any other task there is an [`AtomicWaker`]. The poller owns the waker, so what
-//! the wakers share does not keep a task in memory that is long gone.
+//! and read without a lock; for any other task there is an [`AtomicWaker`]. The poller owns the waker, so what the wakers
+//! share does not keep a task in memory that is long gone.
 
 #[cfg(feature = "std")]
 use alloc::sync::{Arc, Weak};
-use core::sync::atomic::AtomicU8;
-use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::sync::atomic::AtomicUsize;
+use core::sync::atomic::Ordering::SeqCst;
 use core::task::Waker;
 #[cfg(feature = "std")]
 use std::sync::OnceLock;
 
 use futures_util::task::AtomicWaker;
 
-/// The task is at work, or has been woken.
-const AWAKE: u8 = 0;
+/// The task is at work, or has been woken and told nothing.
+const AWAKE: usize = 0;
 /// The usual task sleeps.
 #[cfg(feature = "std")]
-const USUAL: u8 = 1;
+const USUAL: usize = 1;
 /// Another task sleeps.
-const OTHER: u8 = 2;
+const OTHER: usize = 2;
+/// The task has been woken and told the slot which is that much less.
+const TOLD: usize = 3;
 
 /// What the wakers see of the task. See the [module](self).
 pub(super) struct Sleeper {
-    state: AtomicU8,
+    state: AtomicUsize,
     #[cfg(feature = "std")]
     usual: OnceLock<Weak<Waker>>,
     other: AtomicWaker,
@@ -39,34 +44,53 @@ pub(super) struct Sleeper {
 impl Sleeper {
     pub(super) const fn new() -> Self {
         Self {
-            state: AtomicU8::new(AWAKE),
+            state: AtomicUsize::new(AWAKE),
             #[cfg(feature = "std")]
             usual: OnceLock::new(),
             other: AtomicWaker::new(),
         }
     }
 
+    /// If the task sleeps, wakes it because of a slot. Returns whether it will hear of the slot.
+    #[inline(always)]
+    pub(super) fn wake_for(&self, slot: usize) -> bool {
+        self.turn(TOLD + slot)
+    }
+
     /// Wakes the task if it sleeps.
     #[inline(always)]
-    pub(super) fn rouse(&self) {
-        if self.state.load(SeqCst) != AWAKE {
-            self.wake();
-        }
+    pub(super) fn wake(&self) {
+        self.turn(AWAKE);
+    }
+
+    #[inline(always)]
+    fn turn(&self, awake: usize) -> bool {
+        let state = self.state.load(SeqCst);
+        sleeps(state) && self.wake_from(state, awake)
     }
 
     #[inline(never)]
-    fn wake(&self) {
-        match self.state.swap(AWAKE, SeqCst) {
-            #[cfg(feature = "std")]
-            USUAL => {
-                if let Some(waker) = self.usual.get().and_then(Weak::upgrade) {
-                    waker.wake_by_ref();
-                }
-            }
-            OTHER => self.other.wake(),
-            _ => {}
+    fn wake_from(&self, asleep: usize, awake: usize) -> bool {
+        // If this fails somebody else has woken the task, or it has been polled since.
+        if self.state.compare_exchange(asleep, awake, SeqCst, SeqCst).is_err() {
+            return false;
         }
+        if asleep == OTHER {
+            self.other.wake();
+        }
+        #[cfg(feature = "std")]
+        if asleep == USUAL {
+            if let Some(waker) = self.usual.get().and_then(Weak::upgrade) {
+                waker.wake_by_ref();
+            }
+        }
+        true
     }
+}
+
+#[inline(always)]
+fn sleeps(state: usize) -> bool {
+    state != AWAKE && state < TOLD
 }
 
 /// The poller's side. See the [module](self).
@@ -74,7 +98,7 @@ pub(super) struct Bed {
     /// The waker of the usual task: of the first that slept, until another one does.
     #[cfg(feature = "std")]
     usual: Option<Arc<Waker>>,
-    /// Whether the task sleeps, as far as the poller knows.
+    /// Whether the task has lain down and not got up.
     taken: bool,
 }
 
@@ -87,24 +111,30 @@ impl Bed {
         }
     }
 
-    /// Says that the task is at work and need not be woken.
+    /// Says that the task is at work and need not be woken. Returns the slot that it was told, if it was.
     #[inline(always)]
-    pub(super) fn get_up(&mut self, sleeper: &Sleeper) {
-        if self.taken {
-            self.taken = false;
-            sleeper.state.store(AWAKE, Relaxed);
+    pub(super) fn get_up(&mut self, sleeper: &Sleeper) -> Option<usize> {
+        if !self.taken {
+            return None;
         }
+        self.taken = false;
+        let mut state = sleeper.state.load(SeqCst);
+        if sleeps(state) {
+            state = sleeper.state.swap(AWAKE, SeqCst);
+        }
+        state.checked_sub(TOLD)
     }
 
-    /// Says that the task has to be woken. Then the poller has to look whether there is anything to do by now.
+    /// Says that the task has to be woken. Then the poller has to look whether there is anything to do by now. It must
+    /// have got up before.
     pub(super) fn lie_down(&mut self, sleeper: &Sleeper, waker: &Waker) {
         let state = self.register(sleeper, waker);
         self.taken = true;
         sleeper.state.store(state, SeqCst);
     }
 
-    /// Keeps the waker where [`Sleeper::rouse`] will find it, and returns which place that is.
-    fn register(&mut self, sleeper: &Sleeper, waker: &Waker) -> u8 {
+    /// Keeps the waker where a waker will find it, and returns which place that is.
+    fn register(&mut self, sleeper: &Sleeper, waker: &Waker) -> usize {
         #[cfg(feature = "std")]
         {
             match &self.usual {

@@ -45,15 +45,17 @@ pub struct SlotSet<F> {
 /// No slot.
 const NONE: usize = usize::MAX;
 
+// In this order, the rest shares a line of the cache with the beginning of a large future.
 #[pin_project]
+#[repr(C)]
 struct Slot<F> {
-    #[pin]
-    future: Option<F>,
+    waker: Waker,
     /// The number that the future was started with.
     number: u64,
     /// The vacant slot after this one.
     next_vacant: usize,
-    waker: Waker,
+    #[pin]
+    future: Option<F>,
 }
 
 impl<F> SlotSet<F> {
@@ -140,10 +142,10 @@ impl<F: Future> ActiveSet<F> for SlotSet<F> {
         least: usize,
         keep: impl FnOnce(u64, F::Output),
     ) -> bool {
+        self.ready.unpark();
         if self.active == 0 {
             return false;
         }
-        self.ready.unpark();
         while *polls > least {
             let Some(index) = self.ready.next() else { break };
             // A late wake-up may be for a slot that is empty by now, or no longer there.

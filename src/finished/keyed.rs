@@ -1,16 +1,16 @@
 //! [`Keyed`]: results as they finish, or by key.
 //!
-//! Results are the nodes of a doubly linked list in one vector, in the order in which they finished. So the first one,
-//! and one from anywhere, is taken out in constant time, and places are reused. Those in *focus*, which an `itermap` or
-//! `map_all` waits for, are in a queue of their own besides.
+//! Results are in a queue, in the order in which they finished. One taken from its middle leaves a hole, which goes when it
+//! comes to the front, or when there are more holes than results. Each result has a *rank*, which is how many had finished
+//! before it, less the holes that were taken out; so the place of a result in the queue follows from its rank.
 //!
-//! The index from numbers to places is made when somebody first asks for a future or a result by its key, and kept from
+//! Those in *focus*, which an `itermap` or `map_all` waits for, are in a queue of their own besides.
+//!
+//! The index from numbers to ranks is made when somebody first asks for a future or a result by its key, and kept from
 //! then on: a pool that is only used as a stream does without.
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 use core::hash::{BuildHasherDefault, Hasher};
-use core::mem;
 use core::ops::Range;
 
 use hashbrown::HashMap;
@@ -19,23 +19,20 @@ use super::Finished;
 
 /// The finished results of a [`Pool`](crate::Pool), and where each future is that has left the queue.
 pub(crate) struct Keyed<T> {
-    nodes: Vec<Node<T>>,
-    /// The first of the nodes not in use, which are linked by `next`.
-    vacant: usize,
-    first: usize,
-    last: usize,
+    /// Each result with its number. The first is no hole.
+    results: VecDeque<Option<(u64, T)>>,
+    /// How many of these are holes.
+    holes: usize,
+    /// How many results there ever were: the rank of the next one.
+    executed: usize,
     /// The numbers in focus.
     focus: Range<u64>,
     /// How many of these have ended, with or without a result.
     focus_ended: u64,
-    /// The nodes of those that have a result, in the order in which they finished.
+    /// The ranks of those that have a result, in the order in which they finished.
     focused: VecDeque<usize>,
     /// How many of these were gathered.
     gathered: usize,
-    /// How many results there are.
-    len: usize,
-    /// How many results there ever were.
-    executed: usize,
     index: Option<HashMap<u64, Place, BuildHasherDefault<NumberHasher>>>,
 }
 
@@ -44,34 +41,23 @@ pub(crate) struct Keyed<T> {
 pub(crate) enum Place {
     /// In this slot of the active set.
     Active(usize),
-    /// In this node.
+    /// Among the results, with this rank.
     Finished(usize),
 }
 
-struct Node<T> {
-    number: u64,
-    /// `None` if the node is vacant.
-    output: Option<T>,
-    previous: usize,
-    next: usize,
-}
-
-/// No node.
-const NONE: usize = usize::MAX;
+/// So many holes are never too many.
+const HOLES: usize = 32;
 
 impl<T> Keyed<T> {
     pub(crate) fn new() -> Self {
         Self {
-            nodes: Vec::new(),
-            vacant: NONE,
-            first: NONE,
-            last: NONE,
+            results: VecDeque::new(),
+            holes: 0,
+            executed: 0,
             focus: 0..0,
             focus_ended: 0,
             focused: VecDeque::new(),
             gathered: 0,
-            len: 0,
-            executed: 0,
             index: None,
         }
     }
@@ -87,11 +73,14 @@ impl<T> Keyed<T> {
     }
 
     /// Keeps account of no numbers any more.
+    #[inline(always)]
     pub(crate) fn unfocus(&mut self) {
-        self.focus = 0..0;
-        self.focus_ended = 0;
-        self.focused.clear();
-        self.gathered = 0;
+        if self.focus.end != 0 {
+            self.focus = 0..0;
+            self.focus_ended = 0;
+            self.focused.clear();
+            self.gathered = 0;
+        }
     }
 
     /// Returns how many of the numbers in focus have ended.
@@ -106,8 +95,8 @@ impl<T> Keyed<T> {
 
     /// Takes the first result in focus.
     pub(crate) fn pop_focused(&mut self) -> Option<(u64, T)> {
-        let node = self.focused.pop_front()?;
-        self.take_node(node)
+        let rank = self.focused.pop_front()?;
+        self.take_ranked(rank)
     }
 
     /// Makes the index, if there is none yet, from what is active according to `for_each_active`.
@@ -117,12 +106,20 @@ impl<T> Keyed<T> {
             for_each_active(&mut |slot, number| {
                 index.insert(number, Place::Active(slot));
             });
-            for (place, node) in self.nodes.iter().enumerate() {
-                if node.output.is_some() {
-                    index.insert(node.number, Place::Finished(place));
+            self.index = Some(index);
+            self.index_results();
+        }
+    }
+
+    /// Enters all results into the index, if there is one.
+    fn index_results(&mut self) {
+        let first = self.first_rank();
+        if let Some(index) = &mut self.index {
+            for (place, result) in self.results.iter().enumerate() {
+                if let Some((number, _)) = result {
+                    index.insert(*number, Place::Finished(first.wrapping_add(place)));
                 }
             }
-            self.index = Some(index);
         }
     }
 
@@ -134,9 +131,9 @@ impl<T> Keyed<T> {
     /// Takes a result by its number. The index must have been asked for.
     pub(crate) fn take(&mut self, number: u64) -> Option<T> {
         match self.find(number)? {
-            Place::Finished(node) => {
+            Place::Finished(rank) => {
                 self.unfocus();
-                self.take_node(node).map(|(_, output)| output)
+                self.take_ranked(rank).map(|(_, output)| output)
             }
             Place::Active(_) => None,
         }
@@ -149,62 +146,72 @@ impl<T> Keyed<T> {
         }
     }
 
-    /// Unlinks a node, and takes what is in it.
-    fn take_node(&mut self, node: usize) -> Option<(u64, T)> {
-        let Node { number, ref mut output, previous, ref mut next } = self.nodes[node];
-        let output = output.take()?;
-        let next = mem::replace(next, self.vacant);
-        self.vacant = node;
-        match previous {
-            NONE => self.first = next,
-            previous => self.nodes[previous].next = next,
-        }
-        match next {
-            NONE => self.last = previous,
-            next => self.nodes[next].previous = previous,
-        }
-        self.len -= 1;
+    /// The rank of the result at the front.
+    fn first_rank(&self) -> usize {
+        self.executed.wrapping_sub(self.results.len())
+    }
+
+    /// Takes a result from anywhere.
+    fn take_ranked(&mut self, rank: usize) -> Option<(u64, T)> {
+        let place = rank.wrapping_sub(self.first_rank());
+        let (number, output) = self.results.get_mut(place)?.take()?;
+        self.holes += 1;
         if let Some(index) = &mut self.index {
             index.remove(&number);
         }
+        self.drop_holes();
+        if self.holes > self.len() + HOLES {
+            self.close_ranks();
+        }
         Some((number, output))
+    }
+
+    /// Keeps holes away from the front.
+    fn drop_holes(&mut self) {
+        while let Some(None) = self.results.front() {
+            self.results.pop_front();
+            self.holes -= 1;
+        }
+    }
+
+    /// Takes all holes out, which gives the results new ranks.
+    fn close_ranks(&mut self) {
+        let first = self.first_rank();
+        let mut rank = first.wrapping_add(self.holes);
+        let mut focused = self.focused.iter_mut().peekable();
+        for (place, result) in self.results.iter().enumerate() {
+            if let Some(focused) = focused.next_if(|focused| **focused == first.wrapping_add(place)) {
+                *focused = rank;
+            }
+            rank = rank.wrapping_add(usize::from(result.is_some()));
+        }
+        self.results.retain(Option::is_some);
+        self.holes = 0;
+        self.index_results();
     }
 }
 
 impl<T> Finished for Keyed<T> {
     type Output = T;
 
+    #[inline(always)]
     fn started(&mut self, number: u64, slot: usize) {
         if let Some(index) = &mut self.index {
             index.insert(number, Place::Active(slot));
         }
     }
 
+    #[inline(always)]
     fn push(&mut self, number: u64, output: T) {
-        let filled = Node { number, output: Some(output), previous: self.last, next: NONE };
-        let node = match self.vacant {
-            NONE => {
-                self.nodes.push(filled);
-                self.nodes.len() - 1
-            }
-            node => {
-                self.vacant = self.nodes[node].next;
-                self.nodes[node] = filled;
-                node
-            }
-        };
-        match mem::replace(&mut self.last, node) {
-            NONE => self.first = node,
-            previous => self.nodes[previous].next = node,
-        }
-        if self.focus.contains(&number) {
+        let rank = self.executed;
+        self.executed = rank.wrapping_add(1);
+        self.results.push_back(Some((number, output)));
+        if number < self.focus.end && number >= self.focus.start {
             self.focus_ended += 1;
-            self.focused.push_back(node);
+            self.focused.push_back(rank);
         }
-        self.len += 1;
-        self.executed = self.executed.wrapping_add(1);
         if let Some(index) = &mut self.index {
-            index.insert(number, Place::Finished(node));
+            index.insert(number, Place::Finished(rank));
         }
     }
 
@@ -215,18 +222,26 @@ impl<T> Finished for Keyed<T> {
         }
     }
 
+    #[inline(always)]
     fn pop(&mut self) -> Option<(u64, T)> {
-        match self.first {
-            NONE => None,
-            node => self.take_node(node),
+        let (number, output) = self.results.pop_front()??;
+        if self.holes > 0 {
+            self.drop_holes();
         }
+        if let Some(index) = &mut self.index {
+            index.remove(&number);
+        }
+        Some((number, output))
     }
 
     fn gather(&mut self, when: &mut impl FnMut(&T) -> bool) -> bool {
-        while let Some(&node) = self.focused.get(self.gathered) {
+        while let Some(&rank) = self.focused.get(self.gathered) {
             self.gathered += 1;
-            if self.nodes[node].output.as_ref().is_some_and(&mut *when) {
-                return true;
+            let place = rank.wrapping_sub(self.first_rank());
+            if let Some(Some((_, output))) = self.results.get(place) {
+                if when(output) {
+                    return true;
+                }
             }
         }
         false
@@ -236,12 +251,14 @@ impl<T> Finished for Keyed<T> {
         self.gathered = 0;
     }
 
+    #[inline(always)]
     fn len(&self) -> usize {
-        self.len
+        self.results.len() - self.holes
     }
 
+    #[inline(always)]
     fn due(&self) -> usize {
-        self.len - self.gathered
+        self.len() - self.gathered
     }
 }
 

@@ -16,7 +16,8 @@ use crate::engine::{Backlog, Engine, POLLS};
 use crate::finished::{Finished, Keyed, Place};
 use crate::key::{Key, Keys};
 use crate::progress::{Progress, stages};
-use crate::source::{Queue, QueueThen};
+use crate::queue::Queue;
+use crate::source::QueueThen;
 
 /// A pool of futures of one type, with results by key: no more and no less than `size` of them are active at once.
 ///
@@ -647,9 +648,13 @@ impl<F: Future, S: ActiveSet<F>> Progress for Pool<F, S> {
         let this = self.get_mut();
         this.engine.finished.unfocus();
         let mut waiting = &mut this.waiting;
-        let has_next = |engine: &mut Engine<S, Keyed<F::Output>>, _: &_, _| !engine.finished.is_empty();
+        let mut next = None;
+        let has_next = |engine: &mut Engine<S, Keyed<F::Output>>, _: &_, _| {
+            next = engine.finished.pop();
+            next.is_some()
+        };
         ready!(this.engine.poll_until(cx, Pin::new(&mut waiting), polls, Backlog::Kept, has_next));
-        Poll::Ready(this.engine.finished.pop().map(|(number, output)| (Key(number), output)))
+        Poll::Ready(next.map(|(number, output)| (Key(number), output)))
     }
 
     fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {

@@ -87,7 +87,8 @@ use crate::active::{ActiveSet, ReadyBits, SlotSet};
 use crate::engine::{Backlog, Engine, POLLS};
 use crate::finished::{Finished, Tally};
 use crate::key::Key;
-use crate::source::{Queue, Source};
+use crate::queue::Queue;
+use crate::source::Source;
 
 /// Runs `body` together with the tasks that it spawns, of which at most `size` are active at once; gives the body's
 /// output when all tasks have ended.
