@@ -244,7 +244,7 @@ impl<S, R: Finished> Engine<S, R> {
     {
         let before = *polls;
         self.close(source.as_mut());
-        self.poll_woken(cx, &*source, polls);
+        self.poll_woken(cx, &*source, polls, backlog);
         let filled = self.fill(cx, source.as_mut(), polls, backlog, &mut below.asleep);
         self.close(source.as_mut());
         if !filled && *polls > 0 {
@@ -324,22 +324,24 @@ impl<S, R: Finished> Engine<S, R> {
         mem::forget(recover);
     }
 
-    /// Polls woken futures, until one has finished or their turn is over. Where slots are lent it goes on after one has
-    /// finished, so that those who want their slots back are heard before the waiting ones.
+    /// Polls woken futures, until one has finished or their turn is over. It goes on after one has finished where no result
+    /// is handed over, and where slots are lent, so that those who want theirs back are heard before the waiting ones.
     #[inline(always)]
-    fn poll_woken<F, Src>(&mut self, cx: &mut Context<'_>, source: &Src, polls: &mut usize)
+    fn poll_woken<F, Src>(&mut self, cx: &mut Context<'_>, source: &Src, polls: &mut usize, backlog: Backlog)
     where
         F: Future<Output = R::Output>,
         S: ActiveSet<F>,
         Src: Source<F>,
     {
+        let mut least = polls.saturating_sub(TURN);
         loop {
-            // One turn for each, as it may have been woken by the one that has finished last.
-            let turn = if source.lent() == 0 { TURN } else { self.active.len().clamp(TURN, POLLS - TURN) };
-            let least = polls.saturating_sub(turn);
+            if source.lent() > 0 {
+                // One turn for each, as it may have been woken by the one that has finished last.
+                least = polls.saturating_sub(self.active.len().clamp(TURN, POLLS - TURN));
+            }
             let keep = |number, output| self.finished.push(number, output);
             let ended = self.active.poll_woken(cx, polls, least, keep);
-            if !ended || source.lent() == 0 {
+            if !ended || (backlog == Backlog::Kept && source.lent() == 0) {
                 break;
             }
         }
