@@ -308,6 +308,6 @@ impl ReadyBits {
 
 impl Drop for ReadyBits {
     fn drop(&mut self) {
-        self.bed.leave(&self.root.sleeper);
+        self.root.sleeper.forget();
     }
 }

@@ -57,6 +57,11 @@ impl Sleeper {
         self.turn(TOLD + slot)
     }
 
+    /// Lets go of the task, which wakers that live longer would otherwise keep in memory. The usual one is the poller's.
+    pub(super) fn forget(&self) {
+        drop(self.other.take());
+    }
+
     /// Wakes the task if it sleeps.
     #[inline(always)]
     pub(super) fn wake(&self) {
@@ -134,6 +139,7 @@ impl Bed {
     }
 
     /// Keeps the waker where a waker will find it, and returns which place that is.
+    #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "there is but one place"))]
     fn register(&mut self, sleeper: &Sleeper, waker: &Waker) -> usize {
         #[cfg(feature = "std")]
         {
@@ -142,8 +148,7 @@ impl Bed {
                 Some(_) => self.usual = None,
                 None if sleeper.usual.get().is_none() => {
                     let usual = Arc::new(waker.clone());
-                    let shared = sleeper.usual.get_or_init(|| Arc::downgrade(&usual));
-                    debug_assert!(shared.ptr_eq(&Arc::downgrade(&usual)), "only one poller");
+                    sleeper.usual.get_or_init(|| Arc::downgrade(&usual));
                     self.usual = Some(usual);
                     return USUAL;
                 }
@@ -152,12 +157,5 @@ impl Bed {
         }
         sleeper.other.register(waker);
         OTHER
-    }
-
-    /// Lets go of the task, which wakers that live longer would otherwise keep in memory.
-    pub(super) fn leave(&mut self, sleeper: &Sleeper) {
-        #[cfg(feature = "std")]
-        drop(self.usual.take());
-        drop(sleeper.other.take());
     }
 }
