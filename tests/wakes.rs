@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use common::{Wakes, run, yield_now};
-use futures::stream::{Stream, StreamExt};
+use futures::stream::{self, Stream, StreamExt};
 use futures_pool::prelude::*;
 use futures_pool::{ActiveSet, SlotSet, UnorderedSet};
 
@@ -237,6 +237,22 @@ fn after_a_result_was_handed_over_a_waker_is_heard_by_the_next_poll() {
     hall.open(2);
     assert_eq!(task.poll(&mut stream), Poll::Ready(Some(2)));
     assert_eq!(hall.take_polled(), [2]);
+}
+
+#[test]
+fn a_late_waker_of_a_pool_without_futures_does_not_keep_the_task_busy() {
+    let hall = Hall::new(1);
+    let mut stream = stream::iter([0]).chain(stream::pending()).pool_map(1, |number| hall.pass(number));
+    let task = Task::new();
+    assert_eq!(task.settle(&mut stream), []);
+    hall.open(0);
+    assert_eq!(task.settle(&mut stream), [0]);
+    // Told as the task is woken, and then beside that.
+    hall.wake(0);
+    hall.wake(0);
+    let before = task.wakes.count();
+    assert!(task.poll(&mut stream).is_pending());
+    assert_eq!(task.wakes.count(), before);
 }
 
 /// Inside of the inner pool's poll a waker of the outer pool is not one of the pool being polled; after it, it is again.
