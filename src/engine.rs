@@ -34,13 +34,15 @@ pub(crate) const POLLS: usize = 64;
 /// The most woken futures that are polled before waiting ones are started, and the other way round.
 const TURN: usize = 16;
 
-/// What bounds the results held while a future is started.
+/// What a call is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Backlog {
-    /// The engine's backlog.
-    Kept,
-    /// Nothing, during calls in which nobody could take a result.
-    Ignored,
+pub(crate) enum Call {
+    /// To hand over the next result.
+    Next,
+    /// To go on while none is taken.
+    Progress,
+    /// To come to something for which it does not matter how many results are held, as nobody could take one meanwhile.
+    Until,
 }
 
 /// See the [module](self).
@@ -148,17 +150,17 @@ impl<S, R: Finished> Engine<S, R> {
     }
 
     /// Returns whether a waiting future may be started, where so many of the active ones have lent their slots.
-    fn has_room<F: Future>(&self, lent: usize, backlog: Backlog) -> bool
+    fn has_room<F: Future>(&self, lent: usize, call: Call) -> bool
     where
         S: ActiveSet<F>,
     {
-        self.active.len().saturating_sub(lent) < self.limit && self.may_hold(backlog)
+        self.active.len().saturating_sub(lent) < self.limit && self.may_hold(call)
     }
 
     /// Returns whether no more results are held than the backlog allows while a future is started.
     #[inline(always)]
-    fn may_hold(&self, backlog: Backlog) -> bool {
-        backlog == Backlog::Ignored || self.finished.held() <= self.backlog
+    fn may_hold(&self, call: Call) -> bool {
+        call == Call::Until || self.finished.held() <= self.backlog
     }
 
     /// Polls and fills until `wish` says that it has what it wants.
@@ -175,7 +177,7 @@ impl<S, R: Finished> Engine<S, R> {
         cx: &mut Context<'_>,
         mut source: Pin<&mut Src>,
         polls: &mut usize,
-        backlog: Backlog,
+        call: Call,
         mut wish: impl FnMut(&mut Self, &Src, bool) -> bool,
     ) -> Poll<bool>
     where
@@ -187,13 +189,13 @@ impl<S, R: Finished> Engine<S, R> {
         let engine = &mut *recover.engine;
         let _inside = engine.active.enter();
         // Copies, so that they stay in registers for the first round, which is nearly always the only one.
-        let (mut left, mut below) = (*polls, Below::default());
-        let first = engine.round(cx, source.as_mut(), &mut left, backlog, &mut wish, &mut below);
+        let (mut left, mut so_far) = (*polls, SoFar::default());
+        let first = engine.round(cx, source.as_mut(), &mut left, call, &mut wish, &mut so_far);
         let poll = if let Some(poll) = first {
             *polls = left;
             poll
         } else {
-            let (poll, left) = engine.more_rounds(cx, source, left, backlog, &mut wish, below);
+            let (poll, left) = engine.more_rounds(cx, source, left, call, &mut wish, so_far);
             *polls = left;
             poll
         };
@@ -209,17 +211,18 @@ impl<S, R: Finished> Engine<S, R> {
         cx: &mut Context<'_>,
         mut source: Pin<&mut Src>,
         mut polls: usize,
-        backlog: Backlog,
+        call: Call,
         wish: &mut impl FnMut(&mut Self, &Src, bool) -> bool,
-        mut below: Below,
+        mut so_far: SoFar,
     ) -> (Poll<bool>, usize)
     where
         F: Future<Output = R::Output>,
         S: ActiveSet<F>,
         Src: Source<F>,
     {
+        so_far.is_later = true;
         loop {
-            if let Some(poll) = self.round(cx, source.as_mut(), &mut polls, backlog, wish, &mut below) {
+            if let Some(poll) = self.round(cx, source.as_mut(), &mut polls, call, wish, &mut so_far) {
                 return (poll, polls);
             }
         }
@@ -233,9 +236,9 @@ impl<S, R: Finished> Engine<S, R> {
         cx: &mut Context<'_>,
         mut source: Pin<&mut Src>,
         polls: &mut usize,
-        backlog: Backlog,
+        call: Call,
         wish: &mut impl FnMut(&mut Self, &Src, bool) -> bool,
-        below: &mut Below,
+        so_far: &mut SoFar,
     ) -> Option<Poll<bool>>
     where
         F: Future<Output = R::Output>,
@@ -244,8 +247,11 @@ impl<S, R: Finished> Engine<S, R> {
     {
         let before = *polls;
         self.close(source.as_mut());
-        self.poll_woken(cx, &*source, polls, backlog);
-        let filled = self.fill(cx, source.as_mut(), polls, backlog, &mut below.asleep);
+        // Once there is a result to hand over, the rest of the call is for filling the slots.
+        if !so_far.is_later || call != Call::Next || self.finished.due() == 0 {
+            self.poll_woken(cx, &*source, polls, call);
+        }
+        let filled = self.fill(cx, source.as_mut(), polls, call, &mut so_far.asleep);
         self.close(source.as_mut());
         if !filled && *polls > 0 {
             return None;
@@ -256,12 +262,12 @@ impl<S, R: Finished> Engine<S, R> {
         if self.active.is_empty() && source.is_done() {
             return Some(Poll::Ready(false));
         }
-        if !below.asleep && !below.attended {
+        if !so_far.asleep && !so_far.attended {
             let turn = TURN.min(*polls);
             let mut left = turn;
             let _ = source.as_mut().poll_progress(cx, &mut left);
             *polls -= turn - left;
-            below.attended = left > 0;
+            so_far.attended = left > 0;
         }
         if *polls == 0 {
             cx.waker().wake_by_ref();
@@ -290,8 +296,8 @@ impl<S, R: Finished> Engine<S, R> {
         S: ActiveSet<F>,
         Src: Source<F>,
     {
-        let poll = self.poll_until(cx, source.as_mut(), polls, Backlog::Kept, |_, _, _| false);
-        if poll.is_pending() && *polls > 0 && self.active.is_empty() && !self.has_room(source.lent(), Backlog::Kept) {
+        let poll = self.poll_until(cx, source.as_mut(), polls, Call::Progress, |_, _, _| false);
+        if poll.is_pending() && *polls > 0 && self.active.is_empty() && !self.has_room(source.lent(), Call::Progress) {
             // Nothing of its own is in flight, and nothing more will be before an item is taken.
             return source.poll_progress(cx, polls);
         }
@@ -327,7 +333,7 @@ impl<S, R: Finished> Engine<S, R> {
     /// Polls woken futures, until one has finished or their turn is over. It goes on after one has finished where no result
     /// is handed over, and where slots are lent, so that those who want theirs back are heard before the waiting ones.
     #[inline(always)]
-    fn poll_woken<F, Src>(&mut self, cx: &mut Context<'_>, source: &Src, polls: &mut usize, backlog: Backlog)
+    fn poll_woken<F, Src>(&mut self, cx: &mut Context<'_>, source: &Src, polls: &mut usize, call: Call)
     where
         F: Future<Output = R::Output>,
         S: ActiveSet<F>,
@@ -341,7 +347,7 @@ impl<S, R: Finished> Engine<S, R> {
             }
             let keep = |number, output| self.finished.push(number, output);
             let ended = self.active.poll_woken(cx, polls, least, keep);
-            if !ended || (backlog == Backlog::Kept && source.lent() == 0) {
+            if !ended || (call == Call::Next && source.lent() == 0) {
                 break;
             }
         }
@@ -354,7 +360,7 @@ impl<S, R: Finished> Engine<S, R> {
         cx: &mut Context<'_>,
         mut source: Pin<&mut Src>,
         polls: &mut usize,
-        backlog: Backlog,
+        call: Call,
         asleep: &mut bool,
     ) -> bool
     where
@@ -363,7 +369,7 @@ impl<S, R: Finished> Engine<S, R> {
         Src: Source<F>,
     {
         let lent = source.lent();
-        if *asleep || !self.has_room(lent, backlog) || self.finished.is_closed() {
+        if *asleep || !self.has_room(lent, call) || self.finished.is_closed() {
             return true;
         }
         let mut turn = TURN;
@@ -385,11 +391,8 @@ impl<S, R: Finished> Engine<S, R> {
                 break;
             }
             // Either there is one more that is active, or one more that has finished.
-            let has_room = if ended {
-                self.may_hold(backlog) && !self.finished.is_closed()
-            } else {
-                self.active.len() < self.limit
-            };
+            let has_room =
+                if ended { self.may_hold(call) && !self.finished.is_closed() } else { self.active.len() < self.limit };
             if !has_room {
                 return true;
             }
@@ -414,13 +417,15 @@ impl<S, R: Finished> Engine<S, R> {
     }
 }
 
-/// What a call knows of its source.
+/// What is known of a call.
 #[derive(Default)]
-struct Below {
-    /// Whether it has said that it will wake the task: it is not asked again in this call, for it may have much to do
+struct SoFar {
+    /// Whether this is not its first round.
+    is_later: bool,
+    /// Whether the source has said that it will wake the task: it is not asked again in this call, for it may have much to do
     /// each time.
     asleep: bool,
-    /// Whether it was not asked, and has gone on by itself as far as it could.
+    /// Whether the source was not asked, and has gone on by itself as far as it could.
     attended: bool,
 }
 

@@ -7,8 +7,11 @@ use super::{Finished, IntoUnordered, Order};
 /// Results in the order in which the futures finished.
 #[derive(Debug)]
 pub struct Unordered<T> {
-    results: VecDeque<(u64, T)>,
-    /// How many results at the front were gathered.
+    /// The first result, if there was no other when it came: most are handed over at once, and need no queue.
+    first: Option<(u64, T)>,
+    /// The results after it.
+    queue: VecDeque<(u64, T)>,
+    /// How many of the first results were gathered.
     gathered: usize,
 }
 
@@ -17,16 +20,20 @@ impl<T> Finished for Unordered<T> {
 
     #[inline(always)]
     fn push(&mut self, number: u64, output: T) {
-        self.results.push_back((number, output));
+        if self.first.is_none() && self.queue.is_empty() {
+            self.first = Some((number, output));
+        } else {
+            self.queue.push_back((number, output));
+        }
     }
 
     #[inline(always)]
     fn pop(&mut self) -> Option<(u64, T)> {
-        self.results.pop_front()
+        if self.first.is_some() { self.first.take() } else { self.queue.pop_front() }
     }
 
     fn gather(&mut self, when: &mut impl FnMut(&T) -> bool) -> bool {
-        while let Some((_, output)) = self.results.get(self.gathered) {
+        while let Some((_, output)) = self.first.iter().chain(&self.queue).nth(self.gathered) {
             self.gathered += 1;
             if when(output) {
                 return true;
@@ -39,18 +46,20 @@ impl<T> Finished for Unordered<T> {
         self.gathered = 0;
     }
 
+    #[inline(always)]
     fn len(&self) -> usize {
-        self.results.len()
+        self.queue.len() + usize::from(self.first.is_some())
     }
 
+    #[inline(always)]
     fn due(&self) -> usize {
-        self.results.len() - self.gathered
+        self.len() - self.gathered
     }
 }
 
 impl<T> Default for Unordered<T> {
     fn default() -> Self {
-        Self { results: VecDeque::new(), gathered: 0 }
+        Self { first: None, queue: VecDeque::new(), gathered: 0 }
     }
 }
 

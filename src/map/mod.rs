@@ -17,7 +17,7 @@ pub use self::collect::{Collect, TryCollect};
 pub use self::indexed::Indexed;
 use crate::active::{ActiveSet, SlotSet};
 use crate::batches::{Batches, Counts, Gather};
-use crate::engine::{Backlog, Engine, POLLS};
+use crate::engine::{Call, Engine, POLLS};
 pub use crate::finished::{FailFast, Finished, IntoUnordered, Order, Ordered, Unordered};
 #[cfg(feature = "std")]
 use crate::panic::Panic;
@@ -358,7 +358,7 @@ where
             next = engine.finished.pop();
             next.is_some()
         };
-        ready!(this.engine.poll_until(cx, this.source, polls, Backlog::Kept, has_next));
+        ready!(this.engine.poll_until(cx, this.source, polls, Call::Next, has_next));
         Poll::Ready(next)
     }
 }
@@ -436,7 +436,7 @@ where
         when: &mut impl FnMut(&R::Output) -> bool,
     ) -> Poll<bool> {
         let this = self.project();
-        this.engine.poll_until(cx, this.source, polls, Backlog::Kept, |engine, _, _| engine.finished.gather(when))
+        this.engine.poll_until(cx, this.source, polls, Call::Next, |engine, _, _| engine.finished.gather(when))
     }
 
     fn take_all(self: Pin<&mut Self>) -> Vec<R::Output> {

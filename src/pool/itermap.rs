@@ -12,7 +12,7 @@ use futures_util::stream::{FusedStream, Stream};
 use super::Pool;
 use crate::active::{ActiveSet, SlotSet};
 use crate::batches::{Batches, Counts, Gather};
-use crate::engine::{Backlog, Engine, POLLS};
+use crate::engine::{Call, Engine, POLLS};
 use crate::finished::{Finished, Keyed};
 use crate::key::Key;
 use crate::progress::{Progress, stages};
@@ -109,7 +109,7 @@ impl<'a, F: Future, S: ActiveSet<F>> IterMap<'a, F, S> {
             granted = wish(&mut engine.finished);
             granted || engine.finished.focus_ended() == count
         };
-        ready!(self.pool.engine.poll_until(cx, Pin::new(&mut waiting), polls, Backlog::Ignored, wish));
+        ready!(self.pool.engine.poll_until(cx, Pin::new(&mut waiting), polls, Call::Until, wish));
         Poll::Ready(granted)
     }
 

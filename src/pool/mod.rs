@@ -12,7 +12,7 @@ use futures_util::stream::{FusedStream, Stream};
 
 pub use self::itermap::{IterMap, KeyedIterMap};
 use crate::active::{ActiveSet, SlotSet};
-use crate::engine::{Backlog, Engine, POLLS};
+use crate::engine::{Call, Engine, POLLS};
 use crate::finished::{Finished, Keyed, Place};
 use crate::key::{Key, Keys};
 use crate::progress::{Progress, stages};
@@ -194,7 +194,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         // One poll is kept for the future itself.
         *polls -= 1;
         let mut waiting = &mut self.waiting;
-        let room = self.engine.poll_until(cx, Pin::new(&mut waiting), polls, Backlog::Ignored, |engine, queue, _| {
+        let room = self.engine.poll_until(cx, Pin::new(&mut waiting), polls, Call::Until, |engine, queue, _| {
             !engine.is_paused() && queue.len() == 0 && engine.active.len() < engine.size()
         });
         if !ready!(room) && self.engine.is_paused() {
@@ -357,7 +357,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     ) -> Poll<bool> {
         let mut waiting = &mut self.waiting;
         let wish = |engine: &mut _, _: &_, _| wish(engine);
-        self.engine.poll_until(cx, Pin::new(&mut waiting), polls, Backlog::Ignored, wish)
+        self.engine.poll_until(cx, Pin::new(&mut waiting), polls, Call::Until, wish)
     }
 
     /// Maps the items through an async function, and returns the results in the order of the items.
@@ -394,13 +394,9 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         let mut taken = 0;
         poll_fn(|cx| {
             let mut source = QueueThen { queue: &mut self.waiting, items: &mut items, make: &mut f, taken: &mut taken };
-            self.engine.poll_until(
-                cx,
-                Pin::new(&mut source),
-                &mut POLLS.clone(),
-                Backlog::Ignored,
-                |engine, source, _| source.is_exhausted() && engine.finished.focus_ended() == *source.taken,
-            )
+            self.engine.poll_until(cx, Pin::new(&mut source), &mut POLLS.clone(), Call::Until, |engine, source, _| {
+                source.is_exhausted() && engine.finished.focus_ended() == *source.taken
+            })
         })
         .await;
         let mut results: Vec<_> = core::iter::from_fn(|| self.engine.finished.pop_focused()).collect();
@@ -653,7 +649,7 @@ impl<F: Future, S: ActiveSet<F>> Progress for Pool<F, S> {
             next = engine.finished.pop();
             next.is_some()
         };
-        ready!(this.engine.poll_until(cx, Pin::new(&mut waiting), polls, Backlog::Kept, has_next));
+        ready!(this.engine.poll_until(cx, Pin::new(&mut waiting), polls, Call::Next, has_next));
         Poll::Ready(next.map(|(number, output)| (Key(number), output)))
     }
 

@@ -84,7 +84,7 @@ pub use self::handle::{Exec, Join, LocalScope, Map, Scope, Spawn, TaskBox};
 pub use self::iterwait::{IterWait, KeyedIterWait, iterwait};
 pub use self::task::{Stopped, Task, Tracked};
 use crate::active::{ActiveSet, ReadyBits, SlotSet};
-use crate::engine::{Backlog, Engine, POLLS};
+use crate::engine::{Call, Engine, POLLS};
 use crate::finished::{Finished, Tally};
 use crate::key::Key;
 use crate::queue::Queue;
@@ -372,7 +372,7 @@ impl<B: Future<Output = ()>> Tasks<B> {
         let control = &*hub.control;
         let mut source = Waiting { queue, control };
         let mut rounds = 0;
-        engine.poll_until(cx, Pin::new(&mut source), polls, Backlog::Ignored, |_, source, is_idle| {
+        engine.poll_until(cx, Pin::new(&mut source), polls, Call::Until, |_, source, is_idle| {
             control.serve(source.queue.len(), is_idle);
             look(ready, body_woken, requests);
             rounds += 1;
