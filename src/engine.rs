@@ -422,8 +422,8 @@ impl<S, R: Finished> Engine<S, R> {
 struct SoFar {
     /// Whether this is not its first round.
     is_later: bool,
-    /// Whether the source has said that it will wake the task: it is not asked again in this call, for it may have much to do
-    /// each time.
+    /// Whether the source has said that it will wake the task: it is not asked again in this call, for it may have much
+    /// to do each time.
     asleep: bool,
     /// Whether the source was not asked, and has gone on by itself as far as it could.
     attended: bool,

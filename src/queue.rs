@@ -30,6 +30,9 @@ struct Sparse<F> {
     len: usize,
 }
 
+/// A future of more bytes than this is worth some instructions to keep it in the cache.
+const LARGE: usize = 128;
+
 /// So many holes are never too many.
 const HOLES: usize = 32;
 
@@ -50,7 +53,13 @@ impl<F> Queue<F> {
     pub(crate) fn push(&mut self, future: F) -> Key {
         let number = self.next;
         match &mut self.futures {
-            Futures::Dense(futures) => futures.push_back(future),
+            Futures::Dense(futures) => {
+                if size_of::<F>() > LARGE && futures.is_empty() {
+                    // Back to the beginning of the ring, which is in the cache.
+                    futures.clear();
+                }
+                futures.push_back(future);
+            }
             Futures::Sparse(futures) => {
                 futures.entries.push_back((number, Some(future)));
                 futures.len += 1;
@@ -130,7 +139,7 @@ impl<F> Queue<F> {
     pub(crate) fn pop(&mut self) -> Option<(u64, F)> {
         let Futures::Dense(futures) = &mut self.futures else { return self.pop_sparse() };
         let number = self.next - futures.len() as u64;
-        Some((number, futures.pop_front()?))
+        futures.pop_front().map(|future| (number, future))
     }
 
     #[cold]

@@ -198,7 +198,9 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
             !engine.is_paused() && queue.len() == 0 && engine.active.len() < engine.size()
         });
         if !ready!(room) && self.engine.is_paused() {
-            self.engine.active.park(cx);
+            if !self.engine.active.park(cx) {
+                cx.waker().wake_by_ref();
+            }
             return Poll::Pending;
         }
         let Some(future) = future.take() else { return Poll::Pending };

@@ -1,0 +1,110 @@
+//! How many instructions the pool takes for an item: a figure that hardly depends on the machine, so that a change which
+//! makes the pool slower shows in a test.
+//!
+//! ```text
+//! cargo bench --profile release --bench instructions
+//! ```
+//!
+//! Needs `valgrind`. Each case runs under its `callgrind`, as a process of its own, with some number of items and with
+//! twice as many; the difference, divided by that number, is what an item takes, without what is done once. It fails if a
+//! case takes more than its limit, which is a few per cent above what it took when it was last set, with the profile
+//! `release` of a compiler of its time. A limit that is far too high is to be lowered: that is said, too.
+//!
+//! Instructions are not time: a locked operation is one instruction and takes as long as dozens of others. So `peers` has
+//! the last word.
+
+#[path = "common/mod.rs"]
+mod common;
+
+use std::process::{Command, ExitCode};
+
+use clap::Parser;
+use common::{Contestant, Form, Total, WORKLOADS, Workload, names};
+
+const SIZE: usize = 64;
+const ITEMS: u64 = 25_600;
+
+/// Workload, contestant, the most instructions that an item may take.
+const LIMITS: [(&str, &str, u64); 10] = [
+    ("ready", names::POOL_MAP, 152),
+    ("ready", names::POOL_MAP_ORDERED, 177),
+    ("ready", names::POOL, 245),
+    ("yield-1", names::POOL_MAP, 184),
+    ("yield-1", names::POOL_MAP_ORDERED, 249),
+    ("yield-1", names::POOL, 315),
+    ("yield-10", names::POOL_MAP, 686),
+    ("wake-1", names::POOL_MAP, 618),
+    ("tasks-ready", names::SCOPE, 1124),
+    ("tasks-yield-1", names::SCOPE, 1327),
+];
+
+/// Instructions an item, counted by callgrind
+#[derive(Parser)]
+struct Options {
+    /// Runs this case once, instead of counting
+    #[arg(long, hide = true, num_args = 3, value_names = ["WORKLOAD", "CONTESTANT", "ITEMS"])]
+    run: Option<Vec<String>>,
+    /// Passed by cargo
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    if let Some(case) = Options::parse().run {
+        let items = case[2].parse().expect("a number of items");
+        (workload(&case[0]).prepare)(items);
+        let total = (contestant(&case[0], &case[1]).run)(SIZE, items).total;
+        assert_eq!(total, Total::expected(items));
+        return ExitCode::SUCCESS;
+    }
+    println!("Instructions an item, size {SIZE}.\n\n| workload | contestant | instructions | limit | reference |");
+    println!("|:---|:---|--:|--:|:---|");
+    let mut exceeded = Vec::new();
+    for (workload, name, limit) in LIMITS {
+        let reference = match contestant(workload, name).form {
+            Form::Ordered => names::BUFFERED,
+            Form::Tasks => names::JOIN_SET,
+            _ => names::BUFFER_UNORDERED,
+        };
+        let [count, other] = [name, reference].map(|name| per_item(workload, name));
+        println!("| {workload} | {name} | {count} | {limit} | {reference}: {other} |");
+        if count > limit {
+            exceeded.push(format!("{workload}, {name}: {count} instructions an item, more than {limit}"));
+        } else if count * 10 < limit * 9 {
+            println!("   the limit may be lowered");
+        }
+    }
+    println!();
+    for exceeded in &exceeded {
+        println!("{exceeded}");
+    }
+    if exceeded.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn workload(name: &str) -> &'static Workload {
+    WORKLOADS.iter().find(|workload| workload.name == name).expect("a workload")
+}
+
+fn contestant(workload_name: &str, name: &str) -> Contestant {
+    let contestants = (workload(workload_name).contestants)();
+    *contestants.iter().find(|contestant| contestant.name == name).expect("a contestant of the workload")
+}
+
+fn per_item(workload: &str, name: &str) -> u64 {
+    let [few, more] = [ITEMS, 2 * ITEMS].map(|items| count(workload, name, items));
+    (more - few) / ITEMS
+}
+
+/// Counts the instructions of a whole process.
+fn count(workload: &str, name: &str, items: u64) -> u64 {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe().expect("this program has a path"))
+        .args(["--run", workload, name, &items.to_string()])
+        .output()
+        .expect("valgrind is installed");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{messages}");
+    let collected = messages.lines().find_map(|line| line.split_once("Collected : "));
+    collected.expect("callgrind counts").1.trim().parse().expect("a number of instructions")
+}
