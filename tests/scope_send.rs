@@ -614,6 +614,42 @@ fn what_a_thread_has_cancelled_stays_cancelled() {
     assert_eq!(ran.load(SeqCst), 3000 * 4, "all were dropped");
 }
 
+/// Counts one up when it is dropped, also by a panic.
+struct AddOne<'a>(&'a AtomicUsize);
+
+impl Drop for AddOne<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn counts_that_another_thread_reads_are_those_of_one_moment() {
+    let stop = &AtomicUsize::new(0);
+    thread::scope(|threads| {
+        let (send, receive) = std::sync::mpsc::channel();
+        threads.spawn(move || {
+            let _stop = AddOne(stop);
+            block_on(scope(4, async |pool| {
+                send.send(pool.clone()).unwrap();
+                for _ in 0..20_000 {
+                    let tasks = pool.map_n(0..8, |_| {
+                        let pool = pool.clone();
+                        async move { pool.exec(yield_now()).await.unwrap() }
+                    });
+                    join_all(tasks).await;
+                }
+            }));
+        });
+        let pool = receive.recv().unwrap();
+        while stop.load(SeqCst) == 0 {
+            let (active, waiting) = (pool.active(), pool.waiting());
+            assert!(active <= 4, "{active} active");
+            assert!(waiting <= 16, "{waiting} waiting");
+        }
+    });
+}
+
 #[test]
 fn cancel_all_from_threads_while_tasks_start_and_end() {
     let stop = AtomicUsize::new(0);
@@ -650,13 +686,13 @@ fn cancel_all_from_threads_while_tasks_start_and_end() {
         for _ in 0..2 {
             let pool = receive.recv().unwrap();
             threads.spawn(move || {
+                let _stop = AddOne(stop);
                 for _ in 0..2000 {
                     pool.cancel_all();
                     thread::yield_now();
                     // Never more than there can be, whatever is going on.
                     assert!(pool.active() <= 4 && pool.waiting() < 100 && pool.len() < 100, "{pool:?}");
                 }
-                stop.fetch_add(1, SeqCst);
             });
         }
         assert_eq!(pool.join().unwrap(), (0, 0, 0));

@@ -145,9 +145,24 @@ pub(super) fn is_before(task: Id, other: Id) -> bool {
     is_negative(task.wrapping_sub(other))
 }
 
-/// A difference of counters that another thread may be changing: what would be less than 0 is taken as 0.
-fn count(difference: usize) -> usize {
-    if is_negative(difference) { 0 } else { difference }
+/// How often counters are read again that another thread is changing.
+const TRIES: usize = 16;
+
+/// A difference of counters that another thread may be changing: what was at one moment, or, if they never keep still,
+/// rather too little; what would be less than 0 is taken as 0.
+fn difference<T: Copy + PartialEq>(all: impl Fn() -> usize, gone: impl Fn() -> T, count: fn(T) -> usize) -> usize {
+    let mut before = gone();
+    let mut tries = TRIES;
+    loop {
+        let all = all();
+        let after = gone();
+        tries -= 1;
+        if after == before || tries == 0 {
+            let difference = all.wrapping_sub(count(after));
+            return if is_negative(difference) { 0 } else { difference };
+        }
+        before = after;
+    }
 }
 
 /// Counts one up. Only one thread at a time may write this counter.
@@ -213,29 +228,39 @@ impl Control {
     // Counts.
 
     pub(super) fn waiting(&self) -> usize {
-        // Looked at before the counter that is brought up to date when it is over.
-        let is_cancelling = self.is_cancelling();
-        let cancelled = self.cancelled_waiting.load(Acquire);
-        let spawned = self.spawned.load(Acquire);
-        count(if is_cancelling {
-            let base = self.cancel_base.load(Acquire);
-            spawned.wrapping_sub(self.cancel_before.load(Acquire)).wrapping_sub(cancelled.wrapping_sub(base))
-        } else {
-            spawned.wrapping_sub(self.started.load(Acquire)).wrapping_sub(cancelled)
-        })
+        let gone = || {
+            let is_cancelling = self.is_cancelling();
+            let cancelled = self.cancelled_waiting.load(Acquire);
+            let gone = if is_cancelling {
+                self.cancel_before.load(Acquire).wrapping_sub(self.cancel_base.load(Acquire))
+            } else {
+                self.started.load(Acquire)
+            };
+            (is_cancelling, gone.wrapping_add(cancelled))
+        };
+        difference(|| self.spawned.load(Acquire), gone, |(_, gone)| gone)
     }
 
     /// How many tasks are started, not ended, not cancelled, whether they have lent their slots or not.
     fn alive(&self) -> usize {
-        if self.is_cancelling() {
-            return 0;
-        }
-        let gone = self.ended.load(Acquire).wrapping_add(self.cancelled_started.load(Acquire));
-        count(self.started.load(Acquire).wrapping_sub(gone))
+        self.started_less(|| 0)
     }
 
     pub(super) fn active(&self) -> usize {
-        self.alive().saturating_sub(self.lent.load(Acquire))
+        self.started_less(|| self.lent.load(Acquire))
+    }
+
+    /// How many tasks are alive, less so many more.
+    fn started_less(&self, more: impl Fn() -> usize) -> usize {
+        if self.is_cancelling() {
+            return 0;
+        }
+        let gone = || (self.ended.load(Acquire), self.cancelled_started.load(Acquire), more());
+        difference(
+            || self.started.load(Acquire),
+            gone,
+            |(ended, cancelled, more)| ended.wrapping_add(cancelled).wrapping_add(more),
+        )
     }
 
     /// How many tasks have not ended.
