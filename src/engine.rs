@@ -251,7 +251,7 @@ impl<S, R: Finished> Engine<S, R> {
         if !so_far.is_later || call != Call::Next || self.finished.due() == 0 {
             self.poll_woken(cx, &*source, polls, call);
         }
-        let filled = self.fill(cx, source.as_mut(), polls, call, &mut so_far.asleep);
+        let filled = self.fill(cx, source.as_mut(), polls, call, so_far);
         self.close(source.as_mut());
         if !filled && *polls > 0 {
             return None;
@@ -361,7 +361,7 @@ impl<S, R: Finished> Engine<S, R> {
         mut source: Pin<&mut Src>,
         polls: &mut usize,
         call: Call,
-        asleep: &mut bool,
+        so_far: &mut SoFar,
     ) -> bool
     where
         F: Future<Output = R::Output>,
@@ -369,7 +369,7 @@ impl<S, R: Finished> Engine<S, R> {
         Src: Source<F>,
     {
         let lent = source.lent();
-        if *asleep || !self.has_room(lent, call) || self.finished.is_closed() {
+        if so_far.asleep || !self.has_room(lent, call) || self.finished.is_closed() {
             return true;
         }
         let mut turn = TURN;
@@ -378,7 +378,9 @@ impl<S, R: Finished> Engine<S, R> {
             // The poll for the future itself is kept back, as the source may use up what is left.
             *polls -= 1;
             let taken = source.as_mut().poll_take(cx, polls);
-            *asleep = taken.is_pending();
+            so_far.asleep = taken.is_pending();
+            // Futures below may be in flight that it will not be woken for unless it is attended again.
+            so_far.attended = false;
             let Poll::Ready(Some((number, future))) = taken else {
                 *polls += 1;
                 return true;

@@ -167,10 +167,6 @@ impl<F> Sparse<F> {
         let future = self.place(number).and_then(|place| self.entries[place].1.take())?;
         self.len -= 1;
         self.drop_holes();
-        if self.entries.len() > 2 * self.len + HOLES {
-            self.entries.retain(|(_, future)| future.is_some());
-            self.entries.shrink_to(2 * self.len);
-        }
         Some(future)
     }
 
@@ -181,10 +177,15 @@ impl<F> Sparse<F> {
         Some((number, future?))
     }
 
-    /// Keeps holes away from the front, so that the front is a future unless the queue is empty.
+    /// Keeps holes away from the front, so that the front is a future unless the queue is empty; and drops all of them if
+    /// they are too many.
     fn drop_holes(&mut self) {
         while let Some((_, None)) = self.entries.front() {
             self.entries.pop_front();
+        }
+        if self.entries.len() > 2 * self.len + HOLES {
+            self.entries.retain(|(_, future)| future.is_some());
+            self.entries.shrink_to(2 * self.len);
         }
     }
 }

@@ -10,12 +10,14 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 
 use common::{Wakes, run, yield_now};
 use futures::stream::{self, Stream, StreamExt};
 use futures_pool::prelude::*;
-use futures_pool::{ActiveSet, SlotSet, UnorderedSet};
+use futures_pool::{ActiveSet, Progress, SlotSet, UnorderedSet};
+use proptest::prelude::*;
 
 /// Sizes around the ends of a word, of a block of words, and of what a summary stands for, where words have 64 bits.
 const SIZES: [usize; 9] = [1, 2, 63, 64, 65, 1024, 1025, 2100, 66_000];
@@ -66,6 +68,13 @@ impl Hall {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Returns who waits at a door that is not open.
+    fn waiting(&self) -> Vec<usize> {
+        let doors = self.doors.borrow();
+        let waits = |door: &Door| !door.is_open && door.waker.is_some();
+        doors.iter().enumerate().filter(|(_, door)| waits(door)).map(|(number, _)| number).collect()
     }
 
     /// Returns which futures have been polled since this was last called.
@@ -347,4 +356,101 @@ fn the_task_that_polled_last_is_woken_and_no_other_is_kept() {
     drop(stream);
     assert_eq!(Arc::strong_count(&tasks[1].wakes), 2, "a waker that lives longer keeps the task in memory");
     drop(late);
+}
+
+/// A waker whose destructor panics when the task changes.
+#[test]
+fn a_panicking_destructor_of_a_waker_does_not_deafen_the_pool() {
+    struct Bad;
+
+    impl Wake for Bad {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            assert!(thread::panicking(), "the destructor of a waker");
+        }
+    }
+
+    let hall = Hall::new(1);
+    let mut stream = [0].into_iter().pool_map(1, |number| hall.pass(number));
+    let tasks = [(); 3].map(|()| Task::new());
+    assert_eq!(tasks[0].settle(&mut stream), []);
+    let bad = Waker::from(Arc::new(Bad));
+    assert!(Pin::new(&mut stream).poll_next(&mut Context::from_waker(&bad)).is_pending());
+    drop(bad);
+    assert!(catch_unwind(AssertUnwindSafe(|| tasks[1].poll(&mut stream).is_ready())).is_err());
+    assert_eq!(tasks[2].settle(&mut stream), []);
+    hall.open(0);
+    assert_eq!(tasks[2].wakes.count(), 1);
+    assert_eq!(tasks[2].settle(&mut stream), [0]);
+}
+
+/// Below, 0 to 2 are ready and the rest waits. Above, 0 waits, and 1 makes room in a later round of the same call: so the
+/// stage below, which had been left to itself, gives one more item and starts another future.
+#[test]
+fn a_stage_below_is_heard_after_it_gave_an_item_in_a_later_round() {
+    let (below, above) = (Hall::new(8), Hall::new(8));
+    for number in 0..3 {
+        below.open(number);
+    }
+    let mut stream = (0..8).pool_map(2, |number| below.pass(number)).pool_map(2, async |number| {
+        if number == 1 {
+            yield_now().await;
+            number
+        } else {
+            above.pass(number).await
+        }
+    });
+    let task = Task::new();
+    assert!(task.poll(&mut stream).is_pending());
+    assert_eq!((stream.active(), task.wakes.count()), (2, 0));
+    below.open(3);
+    assert_eq!(task.wakes.count(), 1);
+}
+
+proptest! {
+    /// Chains of three stages whose futures wake themselves and wait at doors: whenever the task sleeps, opening any door
+    /// wakes it.
+    #[test]
+    fn in_a_chain_of_stages_every_future_is_heard(
+        sizes in prop::array::uniform3(1..5_usize),
+        unordered in any::<[bool; 3]>(),
+        futures in prop::collection::vec((0..3_u8, any::<bool>()), 90),
+        doors in prop::collection::vec(any::<prop::sample::Index>(), 90),
+    ) {
+        fn stage<'a, St>(stream: St, size: usize, unordered: bool, futures: &'a [(u8, bool)], hall: &'a Hall)
+            -> Pin<Box<dyn Progress<Item = usize> + 'a>>
+        where
+            St: Progress<Item = usize> + 'a,
+        {
+            let stream = stream.driven().pool_map(size, async move |number| {
+                for _ in 0..futures[number].0 {
+                    yield_now().await;
+                }
+                if futures[number].1 { hall.pass(number).await } else { number }
+            });
+            if unordered { Box::pin(stream.unordered()) } else { Box::pin(stream) }
+        }
+
+        let halls = [(); 3].map(|()| Hall::new(30));
+        let source = (0..30_usize).pool_map(1, async |number| number);
+        let first = stage(source, sizes[0], unordered[0], &futures[..30], &halls[0]);
+        let second = stage(first, sizes[1], unordered[1], &futures[30..60], &halls[1]);
+        let mut third = stage(second, sizes[2], unordered[2], &futures[60..], &halls[2]);
+        let task = Task::new();
+        let mut results = task.settle(&mut third);
+        let mut doors = doors.into_iter();
+        while results.len() < 30 {
+            let waiting: Vec<_> = halls.iter().flat_map(|hall| hall.waiting().into_iter().map(move |n| (hall, n))).collect();
+            let (hall, number) = doors.next().unwrap().get(&waiting);
+            let before = task.wakes.count();
+            hall.open(*number);
+            prop_assert_eq!(task.wakes.count(), before + 1, "door {} is not heard", number);
+            results.extend(task.settle(&mut third));
+        }
+        results.sort_unstable();
+        prop_assert!(results.into_iter().eq(0..30));
+    }
 }

@@ -6,6 +6,7 @@
 //!
 //! Without the standard library there are no variables of a thread's own: there nobody is ever inside.
 
+use core::marker::PhantomData;
 #[cfg(feature = "std")]
 use std::cell::Cell;
 
@@ -19,6 +20,8 @@ std::thread_local! {
 #[must_use]
 #[derive(Debug)]
 pub struct Inside {
+    /// It belongs to its thread.
+    thread: PhantomData<*const ()>,
     /// The mark of the set around it.
     #[cfg(feature = "std")]
     around: usize,
@@ -30,6 +33,7 @@ impl Inside {
     #[inline(always)]
     pub(super) fn enter(mark: usize) -> Self {
         Self {
+            thread: PhantomData,
             #[cfg(feature = "std")]
             around: POLLED.replace(mark),
         }

@@ -155,6 +155,8 @@ impl Bed {
                 None => {}
             }
         }
+        // The waker of the task before goes first, so that a panic of its destructor finds nothing half done.
+        sleeper.forget();
         sleeper.other.register(waker);
         OTHER
     }

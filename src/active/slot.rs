@@ -42,6 +42,9 @@ pub struct SlotSet<F> {
     panicked: usize,
 }
 
+/// How many late wake-ups are passed over at a time.
+const LATE: usize = 64;
+
 /// No slot.
 const NONE: usize = usize::MAX;
 
@@ -187,8 +190,12 @@ impl<F: Future> ActiveSet<F> for SlotSet<F> {
 
     fn park(&mut self, cx: &mut Context<'_>) -> bool {
         if self.active == 0 {
-            // All wake-ups are late.
-            while self.ready.next().is_some() {}
+            // All wake-ups are late. There may be no end of them.
+            for _ in 0..LATE {
+                if self.ready.next().is_none() {
+                    break;
+                }
+            }
         }
         self.ready.park(cx.waker())
     }

@@ -160,17 +160,17 @@ impl<T> Keyed<T> {
             index.remove(&number);
         }
         self.drop_holes();
-        if self.holes > self.len() + HOLES {
-            self.close_ranks();
-        }
         Some((number, output))
     }
 
-    /// Keeps holes away from the front.
+    /// Keeps holes away from the front, and drops all of them if they are too many.
     fn drop_holes(&mut self) {
         while let Some(None) = self.results.front() {
             self.results.pop_front();
             self.holes -= 1;
+        }
+        if self.holes > self.len() + HOLES {
+            self.close_ranks();
         }
     }
 
