@@ -164,6 +164,8 @@ impl<T> Keyed<T> {
     }
 
     /// Keeps holes away from the front, and drops all of them if they are too many.
+    #[cold]
+    #[inline(never)]
     fn drop_holes(&mut self) {
         while let Some(None) = self.results.front() {
             self.results.pop_front();
