@@ -22,7 +22,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::mem;
 use core::pin::Pin;
-use core::task::{Context, Poll, ready};
+use core::task::{Context, Poll};
 
 use crate::active::ActiveSet;
 use crate::finished::Finished;
@@ -281,28 +281,6 @@ impl<S, R: Finished> Engine<S, R> {
             *polls -= 1;
         }
         None
-    }
-
-    /// Polls and fills until there is a result to hand over, and takes it: `None` if there will be none.
-    #[inline(always)]
-    pub(crate) fn poll_next<F, Src>(
-        &mut self,
-        cx: &mut Context<'_>,
-        source: Pin<&mut Src>,
-        polls: &mut usize,
-    ) -> Poll<Option<(u64, R::Output)>>
-    where
-        F: Future<Output = R::Output>,
-        S: ActiveSet<F>,
-        Src: Source<F>,
-    {
-        let mut next = None;
-        let has_next = |engine: &mut Self, _: &_, _| {
-            next = engine.finished.pop();
-            next.is_some()
-        };
-        ready!(self.poll_until(cx, source, polls, Call::Next, has_next));
-        Poll::Ready(next)
     }
 
     /// Polls and fills as [`poll_until`](Self::poll_until) does, and hands nothing over: see

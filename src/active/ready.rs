@@ -19,7 +19,7 @@
 //!
 //! Blocks are only ever added, so a waker that outlives its future, its slot or the whole pool does no harm.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::task::Wake;
 use alloc::vec::Vec;
 use core::sync::atomic::AtomicUsize;
@@ -56,6 +56,8 @@ pub(crate) struct ReadyBits {
     first_block: usize,
     /// Where to look next: 0 for the first word, `i + 1` for summary `i`.
     next: usize,
+    /// What this thread is known by while it polls the set: the same as in the root.
+    mark: usize,
     bed: Bed,
 }
 
@@ -71,6 +73,8 @@ struct Bits {
 /// The task that polls the set, and the ready bits of the first slots.
 struct Root {
     bits: Bits,
+    /// What a thread that polls the set is known by.
+    mark: usize,
     sleeper: Sleeper,
 }
 
@@ -129,7 +133,7 @@ impl Wake for RootWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let root = &*self.root;
-        if Inside::is(mark(&self.root)) {
+        if Inside::is(root.mark) {
             root.bits.set_inner(self.bit);
         } else if !root.sleeper.wake_for(self.slot) {
             // What was in the word does not matter: then it takes no loop.
@@ -147,7 +151,7 @@ impl Wake for BlockWaker {
     fn wake_by_ref(self: &Arc<Self>) {
         let block = &*self.block;
         let bits = &block.words[self.slot / WIDTH % WORDS];
-        if Inside::is(mark(&block.root)) {
+        if Inside::is(block.root.mark) {
             bits.set_inner(self.bit);
             block.summary.set_inner(block.mark);
         } else if !block.root.sleeper.wake_for(self.slot) {
@@ -160,12 +164,6 @@ impl Wake for BlockWaker {
     }
 }
 
-/// What a thread that polls the set is known by.
-#[inline(always)]
-fn mark(root: &Arc<Root>) -> usize {
-    Arc::as_ptr(root).addr()
-}
-
 /// Takes the lowest bit, which there must be, out of `bits`, and returns its position.
 #[inline(always)]
 fn lowest(bits: &mut usize) -> usize {
@@ -176,8 +174,14 @@ fn lowest(bits: &mut usize) -> usize {
 
 impl ReadyBits {
     pub(crate) fn new() -> Self {
+        let root = Arc::new_cyclic(|root: &Weak<Root>| Root {
+            bits: Bits::default(),
+            mark: root.as_ptr().addr(),
+            sleeper: Sleeper::new(),
+        });
         Self {
-            root: Arc::new(Root { bits: Bits::default(), sleeper: Sleeper::new() }),
+            mark: root.mark,
+            root,
             blocks: Vec::new(),
             summaries: Vec::new(),
             slots: 0,
@@ -225,7 +229,7 @@ impl ReadyBits {
     /// Says that this thread is about to run futures that may wake themselves and each other.
     #[inline(always)]
     pub(crate) fn enter(&self) -> Inside {
-        Inside::enter(mark(&self.root))
+        Inside::enter(self.mark)
     }
 
     /// Returns a woken slot, if there is one. Every woken slot has its turn within two rounds over all slots.

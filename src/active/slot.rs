@@ -80,17 +80,9 @@ impl<F> SlotSet<F> {
     /// Empties the slot of a future that is active. The slot is vacant even if the future's destructor panics.
     #[inline(always)]
     fn empty(&mut self, index: usize) {
+        let mut slot = self.slots[index].as_mut().project();
+        *slot.next_vacant = mem::replace(&mut self.vacant, index);
         self.active -= 1;
-        self.slots[index].as_mut().vacate(mem::replace(&mut self.vacant, index));
-    }
-}
-
-impl<F> Slot<F> {
-    /// Drops the future, after the slot has been linked with the next vacant one.
-    #[inline(always)]
-    fn vacate(self: Pin<&mut Self>, next_vacant: usize) {
-        let mut slot = self.project();
-        *slot.next_vacant = next_vacant;
         slot.future.set(None);
     }
 }
@@ -161,16 +153,17 @@ impl<F: Future> ActiveSet<F> for SlotSet<F> {
             let Some(index) = self.ready.next() else { break };
             // A late wake-up may be for a slot that is empty by now, or no longer there.
             let Some(slot) = self.slots.get_mut(index) else { continue };
-            let content = slot.as_mut().project();
-            let Some(future) = content.future.as_pin_mut() else { continue };
+            let mut slot = slot.as_mut().project();
+            let Some(future) = slot.future.as_mut().as_pin_mut() else { continue };
             *polls -= 1;
             let panicking = Panicking { panicked: &mut self.panicked, slot: index };
-            let poll = future.poll(&mut Context::from_waker(content.waker));
+            let poll = future.poll(&mut Context::from_waker(slot.waker));
             mem::forget(panicking);
             if let Poll::Ready(output) = poll {
-                keep(*content.number, output);
+                keep(*slot.number, output);
+                *slot.next_vacant = mem::replace(&mut self.vacant, index);
                 self.active -= 1;
-                slot.as_mut().vacate(mem::replace(&mut self.vacant, index));
+                slot.future.set(None);
                 return true;
             }
         }

@@ -45,7 +45,19 @@ impl<T> Ordered<T> {
     }
 
     /// Settles an open place.
+    #[inline(always)]
     fn settle(&mut self, number: u64, place: Place<T>) {
+        if number == self.next && self.run == self.window.len() && matches!(place, Place::Held(_)) {
+            self.next += 1;
+            self.run += 1;
+            self.window.push_back(place);
+        } else {
+            self.settle_apart(number, place);
+        }
+    }
+
+    /// Settles a place that is not a result, or not the next one of both the run and the window.
+    fn settle_apart(&mut self, number: u64, place: Place<T>) {
         self.ahead += usize::from(matches!(place, Place::Held(_)));
         // Places before the front were handed over, so a number is never below it; and a distance that does not fit
         // could not have been filled.
@@ -84,14 +96,7 @@ impl<T> Finished for Ordered<T> {
 
     #[inline(always)]
     fn push(&mut self, number: u64, output: T) {
-        let place = Place::Held(output);
-        if number == self.next && self.run == self.window.len() {
-            self.next += 1;
-            self.run += 1;
-            self.window.push_back(place);
-        } else {
-            self.settle(number, place);
-        }
+        self.settle(number, Place::Held(output));
     }
 
     fn skip(&mut self, number: u64) {

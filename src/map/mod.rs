@@ -353,7 +353,13 @@ where
         polls: &mut usize,
     ) -> Poll<Option<(u64, R::Output)>> {
         let this = self.project();
-        this.engine.poll_next(cx, this.source, polls)
+        let mut next = None;
+        let has_next = |engine: &mut Engine<S, R>, _: &_, _| {
+            next = engine.finished.pop();
+            next.is_some()
+        };
+        ready!(this.engine.poll_until(cx, this.source, polls, Call::Next, has_next));
+        Poll::Ready(next)
     }
 }
 

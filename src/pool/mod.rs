@@ -646,7 +646,12 @@ impl<F: Future, S: ActiveSet<F>> Progress for Pool<F, S> {
         let this = self.get_mut();
         this.engine.finished.unfocus();
         let mut waiting = &mut this.waiting;
-        let next = ready!(this.engine.poll_next(cx, Pin::new(&mut waiting), polls));
+        let mut next = None;
+        let has_next = |engine: &mut Engine<S, Keyed<F::Output>>, _: &_, _| {
+            next = engine.finished.pop();
+            next.is_some()
+        };
+        ready!(this.engine.poll_until(cx, Pin::new(&mut waiting), polls, Call::Next, has_next));
         Poll::Ready(next.map(|(number, output)| (Key(number), output)))
     }
 
