@@ -20,6 +20,11 @@ impl Workload {
     pub(crate) const fn streams<F: Job>(name: &'static str, futures: &'static str) -> Self {
         Self { name, futures, prepare: F::prepare, contestants: streams::contestants::<F> }
     }
+
+    /// Returns the one of [`WORKLOADS`] that is called this.
+    pub(crate) fn named(name: &str) -> &'static Self {
+        WORKLOADS.iter().find(|workload| workload.name == name).expect("a workload")
+    }
 }
 
 /// How many bytes make a future of 16 bytes one of a kibibyte.

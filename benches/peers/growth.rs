@@ -4,16 +4,14 @@ use std::fmt;
 
 use crate::cell::{Cell, measure};
 use crate::common::jobs::Yields;
-use crate::common::{Contestant, Origin, WORKLOADS, Workload, names};
+use crate::common::{Contestant, Origin, Workload, names};
 use crate::options::Effort;
 use crate::queues;
 
 pub(crate) const NAME: &str = "growth";
 
 /// What all of it is measured with: all slots are in use.
-fn workload() -> &'static Workload {
-    WORKLOADS.iter().find(|workload| workload.name == "yield-1").expect("one of the workloads")
-}
+const WORKLOAD: &str = "yield-1";
 
 /// Those who are put into the first two tables.
 const CONTESTANTS: [&str; 5] = [
@@ -61,7 +59,7 @@ impl Growth {
     }
 
     fn by_items(quick: bool, effort: &Effort) -> Self {
-        let workload = workload();
+        let workload = Workload::named(WORKLOAD);
         let values: &[u32] =
             if quick { &[10_000, 100_000, 1_000_000] } else { &[10_000, 100_000, 1_000_000, 10_000_000] };
         let row = |&items: &u32| Row::new(workload, &CONTESTANTS, items, 64, items);
@@ -70,7 +68,7 @@ impl Growth {
     }
 
     fn by_size(quick: bool, effort: &Effort) -> Self {
-        let workload = workload();
+        let workload = Workload::named(WORKLOAD);
         let (items, exponents) = if quick { (300_000, 16) } else { (1_000_000, 20) };
         let row = |exponent: u32| {
             let size = 1 << exponent;
