@@ -24,7 +24,9 @@ use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use crate::active::ActiveSet;
+use pin_project::pin_project;
+
+use crate::active::PinnedSet;
 use crate::finished::Finished;
 use crate::source::Source;
 
@@ -46,7 +48,9 @@ pub(crate) enum Call {
 }
 
 /// See the [module](self).
+#[pin_project]
 pub(crate) struct Engine<S, R> {
+    #[pin]
     pub(crate) active: S,
     pub(crate) finished: R,
     size: usize,
@@ -64,7 +68,7 @@ impl<S, R: Finished> Engine<S, R> {
     /// Creates an engine. A size of 0 is taken as 1, one above the set's capacity as that.
     pub(crate) fn new<F: Future>(size: usize, active: S, finished: R) -> Self
     where
-        S: ActiveSet<F>,
+        S: PinnedSet<F>,
     {
         let size = size.clamp(1, active.capacity());
         Self { active, finished, size, limit: size, backlog: size, backlog_is_size: true, next: 0 }
@@ -76,7 +80,7 @@ impl<S, R: Finished> Engine<S, R> {
     }
 
     /// Exchanges the active set and the results for others, which must stand for the same.
-    pub(crate) fn convert<F: Future, S2: ActiveSet<F>, R2: Finished>(
+    pub(crate) fn convert<F: Future, S2: PinnedSet<F>, R2: Finished>(
         self,
         convert: impl FnOnce(S, R) -> (S2, R2),
     ) -> Engine<S2, R2> {
@@ -89,6 +93,14 @@ impl<S, R: Finished> Engine<S, R> {
         engine
     }
 
+    pub(crate) fn active_mut(self: Pin<&mut Self>) -> Pin<&mut S> {
+        self.project().active
+    }
+
+    pub(crate) fn finished_mut(self: Pin<&mut Self>) -> &mut R {
+        self.project().finished
+    }
+
     pub(crate) fn size(&self) -> usize {
         self.size
     }
@@ -96,7 +108,7 @@ impl<S, R: Finished> Engine<S, R> {
     /// Changes the size. Growing wakes the task that last polled; shrinking lets the surplus finish.
     pub(crate) fn set_size<F: Future>(&mut self, size: usize)
     where
-        S: ActiveSet<F>,
+        S: PinnedSet<F>,
     {
         self.size = size.clamp(1, self.active.capacity());
         if !self.is_paused() {
@@ -115,7 +127,7 @@ impl<S, R: Finished> Engine<S, R> {
     /// Changes the backlog. Wakes the task that last polled.
     pub(crate) fn set_backlog<F: Future>(&mut self, results: usize)
     where
-        S: ActiveSet<F>,
+        S: PinnedSet<F>,
     {
         self.backlog = results;
         self.backlog_is_size = false;
@@ -130,7 +142,7 @@ impl<S, R: Finished> Engine<S, R> {
     /// Stops starting futures, or starts again, which wakes the task that last polled.
     pub(crate) fn set_paused<F: Future>(&mut self, paused: bool)
     where
-        S: ActiveSet<F>,
+        S: PinnedSet<F>,
     {
         self.limit = if paused { 0 } else { self.size };
         self.active.wake();
@@ -139,7 +151,7 @@ impl<S, R: Finished> Engine<S, R> {
     /// Prints the counts.
     pub(crate) fn debug<F: Future>(&self, name: &str, waiting: Option<usize>, f: &mut fmt::Formatter<'_>) -> fmt::Result
     where
-        S: ActiveSet<F>,
+        S: PinnedSet<F>,
     {
         let mut debug = f.debug_struct(name);
         debug.field("size", &self.size);
@@ -152,7 +164,7 @@ impl<S, R: Finished> Engine<S, R> {
     /// Returns whether a waiting future may be started, where so many of the active ones have lent their slots.
     fn has_room<F: Future>(&self, lent: usize, call: Call) -> bool
     where
-        S: ActiveSet<F>,
+        S: PinnedSet<F>,
     {
         self.active.len().saturating_sub(lent) < self.limit && self.may_hold(call)
     }
@@ -173,24 +185,24 @@ impl<S, R: Finished> Engine<S, R> {
     /// whether nothing was polled since it was last asked, so that the call is about to end.
     #[inline(always)]
     pub(crate) fn poll_until<F, Src>(
-        &mut self,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut source: Pin<&mut Src>,
         polls: &mut usize,
         call: Call,
-        mut wish: impl FnMut(&mut Self, &Src, bool) -> bool,
+        mut wish: impl FnMut(Pin<&mut Self>, &Src, bool) -> bool,
     ) -> Poll<bool>
     where
         F: Future<Output = R::Output>,
-        S: ActiveSet<F>,
+        S: PinnedSet<F>,
         Src: Source<F>,
     {
-        let recover = Recover::new(self);
-        let engine = &mut *recover.engine;
-        let _inside = engine.active.enter();
+        let mut recover = Recover::new(self);
+        let mut engine = recover.engine.as_mut();
+        let _inside = engine.as_mut().active_mut().enter();
         // Copies, so that they stay in registers for the first round, which is nearly always the only one.
         let (mut left, mut so_far) = (*polls, SoFar::default());
-        let first = engine.round(cx, source.as_mut(), &mut left, call, &mut wish, &mut so_far);
+        let first = engine.as_mut().round(cx, source.as_mut(), &mut left, call, &mut wish, &mut so_far);
         let poll = if let Some(poll) = first {
             *polls = left;
             poll
@@ -207,22 +219,22 @@ impl<S, R: Finished> Engine<S, R> {
     #[cold]
     #[inline(never)]
     fn more_rounds<F, Src>(
-        &mut self,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut source: Pin<&mut Src>,
         mut polls: usize,
         call: Call,
-        wish: &mut impl FnMut(&mut Self, &Src, bool) -> bool,
+        wish: &mut impl FnMut(Pin<&mut Self>, &Src, bool) -> bool,
         mut so_far: SoFar,
     ) -> (Poll<bool>, usize)
     where
         F: Future<Output = R::Output>,
-        S: ActiveSet<F>,
+        S: PinnedSet<F>,
         Src: Source<F>,
     {
         so_far.is_later = true;
         loop {
-            if let Some(poll) = self.round(cx, source.as_mut(), &mut polls, call, wish, &mut so_far) {
+            if let Some(poll) = self.as_mut().round(cx, source.as_mut(), &mut polls, call, wish, &mut so_far) {
                 return (poll, polls);
             }
         }
@@ -232,31 +244,31 @@ impl<S, R: Finished> Engine<S, R> {
     /// is over.
     #[inline(always)]
     fn round<F, Src>(
-        &mut self,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut source: Pin<&mut Src>,
         polls: &mut usize,
         call: Call,
-        wish: &mut impl FnMut(&mut Self, &Src, bool) -> bool,
+        wish: &mut impl FnMut(Pin<&mut Self>, &Src, bool) -> bool,
         so_far: &mut SoFar,
     ) -> Option<Poll<bool>>
     where
         F: Future<Output = R::Output>,
-        S: ActiveSet<F>,
+        S: PinnedSet<F>,
         Src: Source<F>,
     {
         let before = *polls;
-        self.close(source.as_mut());
+        self.as_mut().close(source.as_mut());
         // Once there is a result to hand over, the rest of the call is for filling the slots.
         if !so_far.is_later || call != Call::Next || self.finished.due() == 0 {
-            self.poll_woken(cx, &*source, polls, call);
+            self.as_mut().poll_woken(cx, &*source, polls, call);
         }
-        let filled = self.fill(cx, source.as_mut(), polls, call, so_far);
-        self.close(source.as_mut());
+        let filled = self.as_mut().fill(cx, source.as_mut(), polls, call, so_far);
+        self.as_mut().close(source.as_mut());
         if !filled && *polls > 0 {
             return None;
         }
-        if wish(self, &source, *polls == before) {
+        if wish(self.as_mut(), &source, *polls == before) {
             return Some(Poll::Ready(true));
         }
         if self.active.is_empty() && source.is_done() {
@@ -274,7 +286,7 @@ impl<S, R: Finished> Engine<S, R> {
             return Some(Poll::Pending);
         }
         if *polls == before {
-            if self.active.park(cx) {
+            if self.active_mut().park(cx) {
                 return Some(Poll::Pending);
             }
             // Woken for nothing, maybe: late wake-ups count as well, or this could go on for ever.
@@ -286,17 +298,17 @@ impl<S, R: Finished> Engine<S, R> {
     /// Polls and fills as [`poll_until`](Self::poll_until) does, and hands nothing over: see
     /// [`Progress::poll_progress`](crate::Progress::poll_progress).
     pub(crate) fn poll_progress<F, Src>(
-        &mut self,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut source: Pin<&mut Src>,
         polls: &mut usize,
     ) -> Poll<()>
     where
         F: Future<Output = R::Output>,
-        S: ActiveSet<F>,
+        S: PinnedSet<F>,
         Src: Source<F>,
     {
-        let poll = self.poll_until(cx, source.as_mut(), polls, Call::Progress, |_, _, _| false);
+        let poll = self.as_mut().poll_until(cx, source.as_mut(), polls, Call::Progress, |_, _, _| false);
         if poll.is_pending() && *polls > 0 && self.active.is_empty() && !self.has_room(source.lent(), Call::Progress) {
             // Nothing of its own is in flight, and nothing more will be before an item is taken.
             return source.poll_progress(cx, polls);
@@ -307,46 +319,48 @@ impl<S, R: Finished> Engine<S, R> {
     /// Drops everything but the last result, once no other is wanted.
     ///
     /// Called before each poll as well, in case a destructor panicked the last time.
-    fn close<F: Future, Src: Source<F>>(&mut self, source: Pin<&mut Src>)
+    fn close<F: Future, Src: Source<F>>(self: Pin<&mut Self>, source: Pin<&mut Src>)
     where
-        S: ActiveSet<F>,
+        S: PinnedSet<F>,
     {
         if self.finished.is_closed() {
-            self.finished.drop_rest();
+            let this = self.project();
+            this.finished.drop_rest();
             source.close();
-            self.active.clear();
+            this.active.clear();
         }
     }
 
     /// Starts one future, whatever the size and the backlog: one poll.
-    pub(crate) fn start<F>(&mut self, cx: &mut Context<'_>, number: u64, future: F)
+    pub(crate) fn start<F>(self: Pin<&mut Self>, cx: &mut Context<'_>, number: u64, future: F)
     where
         F: Future<Output = R::Output>,
-        S: ActiveSet<F>,
+        S: PinnedSet<F>,
     {
-        let recover = Recover::new(self);
-        let _inside = recover.engine.active.enter();
-        recover.engine.start_unguarded(cx, number, future);
+        let mut recover = Recover::new(self);
+        let _inside = recover.engine.as_mut().active_mut().enter();
+        recover.engine.as_mut().start_unguarded(cx, number, future);
         mem::forget(recover);
     }
 
     /// Polls woken futures, until one has finished or their turn is over. It goes on after one has finished where no result
     /// is handed over, and where slots are lent, so that those who want theirs back are heard before the waiting ones.
     #[inline(always)]
-    fn poll_woken<F, Src>(&mut self, cx: &mut Context<'_>, source: &Src, polls: &mut usize, call: Call)
+    fn poll_woken<F, Src>(self: Pin<&mut Self>, cx: &mut Context<'_>, source: &Src, polls: &mut usize, call: Call)
     where
         F: Future<Output = R::Output>,
-        S: ActiveSet<F>,
+        S: PinnedSet<F>,
         Src: Source<F>,
     {
+        let mut this = self.project();
         let mut least = polls.saturating_sub(TURN);
         loop {
             if source.lent() > 0 {
                 // One turn for each, as it may have been woken by the one that has finished last.
-                least = polls.saturating_sub(self.active.len().clamp(TURN, POLLS - TURN));
+                least = polls.saturating_sub(this.active.len().clamp(TURN, POLLS - TURN));
             }
-            let keep = |number, output| self.finished.push(number, output);
-            let ended = self.active.poll_woken(cx, polls, least, keep);
+            let keep = |number, output| this.finished.push(number, output);
+            let ended = this.active.as_mut().poll_woken(cx, polls, least, keep);
             if !ended || (call == Call::Next && source.lent() == 0) {
                 break;
             }
@@ -356,7 +370,7 @@ impl<S, R: Finished> Engine<S, R> {
     /// Starts waiting futures until there is no room, none waits, or their turn is over; returns `false` for the last.
     #[inline(always)]
     fn fill<F, Src>(
-        &mut self,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut source: Pin<&mut Src>,
         polls: &mut usize,
@@ -365,7 +379,7 @@ impl<S, R: Finished> Engine<S, R> {
     ) -> bool
     where
         F: Future<Output = R::Output>,
-        S: ActiveSet<F>,
+        S: PinnedSet<F>,
         Src: Source<F>,
     {
         let lent = source.lent();
@@ -386,9 +400,10 @@ impl<S, R: Finished> Engine<S, R> {
                 return true;
             };
             if self.next < number {
-                self.finished.leave_out(self.next..number);
+                let next = self.next;
+                self.as_mut().finished_mut().leave_out(next..number);
             }
-            let ended = self.start_unguarded(cx, number, future);
+            let ended = self.as_mut().start_unguarded(cx, number, future);
             if lent > 0 || source.lent() > 0 {
                 break;
             }
@@ -404,16 +419,17 @@ impl<S, R: Finished> Engine<S, R> {
 
     /// Starts one future: one poll. Returns whether it has finished.
     #[inline(always)]
-    fn start_unguarded<F>(&mut self, cx: &mut Context<'_>, number: u64, future: F) -> bool
+    fn start_unguarded<F>(self: Pin<&mut Self>, cx: &mut Context<'_>, number: u64, future: F) -> bool
     where
         F: Future<Output = R::Output>,
-        S: ActiveSet<F>,
+        S: PinnedSet<F>,
     {
-        self.next = number + 1;
-        let keep = |output| self.finished.push(number, output);
-        let slot = self.active.start(cx, number, future, keep);
+        let this = self.project();
+        *this.next = number + 1;
+        let keep = |output| this.finished.push(number, output);
+        let slot = this.active.start(cx, number, future, keep);
         if let Some(slot) = slot {
-            self.finished.started(number, slot);
+            this.finished.started(number, slot);
         }
         slot.is_none()
     }
@@ -432,21 +448,22 @@ struct SoFar {
 }
 
 /// Puts the engine in order if a panic passes through. Is forgotten otherwise.
-struct Recover<'a, F: Future, S: ActiveSet<F>, R: Finished> {
-    engine: &'a mut Engine<S, R>,
+struct Recover<'a, F: Future, S: PinnedSet<F>, R: Finished> {
+    engine: Pin<&'a mut Engine<S, R>>,
     futures: PhantomData<fn(F)>,
 }
 
-impl<'a, F: Future, S: ActiveSet<F>, R: Finished> Recover<'a, F, S, R> {
-    fn new(engine: &'a mut Engine<S, R>) -> Self {
+impl<'a, F: Future, S: PinnedSet<F>, R: Finished> Recover<'a, F, S, R> {
+    fn new(engine: Pin<&'a mut Engine<S, R>>) -> Self {
         Self { engine, futures: PhantomData }
     }
 }
 
-impl<F: Future, S: ActiveSet<F>, R: Finished> Drop for Recover<'_, F, S, R> {
+impl<F: Future, S: PinnedSet<F>, R: Finished> Drop for Recover<'_, F, S, R> {
     fn drop(&mut self) {
-        if let Some(number) = self.engine.active.recover() {
-            self.engine.finished.skip(number);
+        let engine = self.engine.as_mut().project();
+        if let Some(number) = engine.active.recover() {
+            engine.finished.skip(number);
         }
     }
 }

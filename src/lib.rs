@@ -22,7 +22,7 @@ mod queue;
 pub mod scope;
 mod source;
 
-pub use crate::active::{ActiveSet, SlotSet, UnorderedSet};
+pub use crate::active::{ActiveSet, PinnedSet, SlotSet, UnorderedSet};
 pub use crate::batches::{Batches, Counts, Gather, TimedBatches, yield_when};
 pub use crate::callback::{Callback, CallbackExt};
 pub use crate::ext::{IterPoolExt, StreamPoolExt};

@@ -1,8 +1,9 @@
 //! The active set: where started futures live until they have finished.
 //!
 //! A set stores futures, wakes, and polls. It knows nothing of sizes, order or backlog: those are the engine's. What
-//! the engine asks of a set is small enough to be one trait, [`ActiveSet`], and a pool is generic over it as a
-//! `HashMap` is over its hasher.
+//! the engine asks of a set is small enough to be one trait, [`PinnedSet`], and a pool is generic over it as a
+//! `HashMap` is over its hasher. A set that keeps its futures on the heap may be moved while it holds some; such a one
+//! is an [`ActiveSet`].
 
 mod inside;
 mod ready;
@@ -10,6 +11,7 @@ mod sleeper;
 mod slot;
 mod unordered;
 
+use core::pin::Pin;
 use core::task::Context;
 
 pub(crate) use self::ready::ReadyBits;
@@ -26,6 +28,9 @@ pub use self::unordered::UnorderedSet;
 ///
 /// There is seldom a reason to name anything but the default, [`SlotSet`]; [`UnorderedSet`] is there for comparison.
 ///
+/// Its methods take the set pinned, as there are sets that hold the futures themselves. [`ActiveSet`] is the name for
+/// those that do not.
+///
 /// # For implementors
 ///
 /// The pool relies on the following; each method says more.
@@ -35,12 +40,12 @@ pub use self::unordered::UnorderedSet;
 /// - A woken future is polled after a bounded number of polls of others.
 /// - A future that has finished, or was removed, is not polled again, however late it is woken.
 /// - If a future panics while it is polled, the set stays usable, and `recover` tells which one it was.
-pub trait ActiveSet<F: Future> {
+pub trait PinnedSet<F: Future> {
     /// What a call that polls futures holds on to until it returns.
     type Inside;
 
     /// Called when a call begins that may poll futures, on the thread that will do so.
-    fn enter(&self) -> Self::Inside;
+    fn enter(self: Pin<&mut Self>) -> Self::Inside;
 
     /// Returns the number of futures held.
     fn len(&self) -> usize;
@@ -58,14 +63,20 @@ pub trait ActiveSet<F: Future> {
     /// Puts a future into a free slot and polls it. Returns the slot, or `None` if the future has finished.
     ///
     /// Only called with `len() < capacity()`.
-    fn start(&mut self, cx: &mut Context<'_>, number: u64, future: F, keep: impl FnOnce(F::Output)) -> Option<usize>;
+    fn start(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        number: u64,
+        future: F,
+        keep: impl FnOnce(F::Output),
+    ) -> Option<usize>;
 
     /// Polls woken futures, each once, until one has finished, none is woken, or `polls` is down to `least`. Returns
     /// whether one has finished; `keep` is given its number, too.
     ///
     /// Takes one off `polls` for each poll of a future.
     fn poll_woken(
-        &mut self,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         polls: &mut usize,
         least: usize,
@@ -76,18 +87,26 @@ pub trait ActiveSet<F: Future> {
     fn for_each(&self, visit: &mut dyn FnMut(usize, u64));
 
     /// Drops the future in a slot, which has not finished, and frees the slot.
-    fn remove(&mut self, slot: usize);
+    fn remove(self: Pin<&mut Self>, slot: usize);
 
     /// Drops all futures and frees all slots.
-    fn clear(&mut self);
+    fn clear(self: Pin<&mut Self>);
 
     /// Arranges for the task of `cx` to be woken when a future is; returns `false` if one has been woken already.
-    fn park(&mut self, cx: &mut Context<'_>) -> bool;
+    fn park(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool;
 
     /// Wakes the task that [`park`](Self::park) was last called with, if the set has not been polled since.
     fn wake(&self);
 
     /// Called while a panic passes through: if a future was being polled, drops it, frees its slot, and returns its
     /// number.
-    fn recover(&mut self) -> Option<u64>;
+    fn recover(self: Pin<&mut Self>) -> Option<u64>;
 }
+
+/// A [`PinnedSet`] that may be moved while it holds futures, as these are on the heap: what a [`Pool`](crate::Pool) can be
+/// on.
+///
+/// It is implemented for every `PinnedSet` that is `Unpin`.
+pub trait ActiveSet<F: Future>: PinnedSet<F> + Unpin {}
+
+impl<F: Future, S: PinnedSet<F> + Unpin> ActiveSet<F> for S {}

@@ -9,7 +9,7 @@ use core::task::{Context, Poll, Waker};
 
 use pin_project::pin_project;
 
-use super::ActiveSet;
+use super::PinnedSet;
 use super::inside::Inside;
 use super::ready::ReadyBits;
 
@@ -38,7 +38,7 @@ pub struct SlotSet<F> {
     active: usize,
     /// The first of the vacant slots, which are linked by `next_vacant`: the one emptied last, while it is in the cache.
     vacant: usize,
-    /// The slot whose future has panicked, until [`recover`](ActiveSet::recover) is called.
+    /// The slot whose future has panicked, until [`recover`](PinnedSet::recover) is called.
     panicked: usize,
 }
 
@@ -99,11 +99,11 @@ impl Drop for Panicking<'_> {
     }
 }
 
-impl<F: Future> ActiveSet<F> for SlotSet<F> {
+impl<F: Future> PinnedSet<F> for SlotSet<F> {
     type Inside = Inside;
 
     #[inline(always)]
-    fn enter(&self) -> Inside {
+    fn enter(self: Pin<&mut Self>) -> Inside {
         self.ready.enter()
     }
 
@@ -112,15 +112,22 @@ impl<F: Future> ActiveSet<F> for SlotSet<F> {
     }
 
     #[inline(always)]
-    fn start(&mut self, _: &mut Context<'_>, number: u64, future: F, keep: impl FnOnce(F::Output)) -> Option<usize> {
-        if self.vacant >= self.slots.len() {
-            self.grow();
+    fn start(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        number: u64,
+        future: F,
+        keep: impl FnOnce(F::Output),
+    ) -> Option<usize> {
+        let this = self.get_mut();
+        if this.vacant >= this.slots.len() {
+            this.grow();
         }
-        let index = self.vacant;
-        let mut slot = self.slots[index].as_mut().project();
+        let index = this.vacant;
+        let mut slot = this.slots[index].as_mut().project();
         *slot.number = number;
         slot.future.set(Some(future));
-        let panicking = Panicking { panicked: &mut self.panicked, slot: index };
+        let panicking = Panicking { panicked: &mut this.panicked, slot: index };
         let poll = match slot.future.as_mut().as_pin_mut() {
             Some(future) => future.poll(&mut Context::from_waker(slot.waker)),
             None => Poll::Pending,
@@ -132,37 +139,38 @@ impl<F: Future> ActiveSet<F> for SlotSet<F> {
             slot.future.set(None);
             return None;
         }
-        self.vacant = *slot.next_vacant;
-        self.active += 1;
+        this.vacant = *slot.next_vacant;
+        this.active += 1;
         Some(index)
     }
 
     #[inline(always)]
     fn poll_woken(
-        &mut self,
+        self: Pin<&mut Self>,
         _: &mut Context<'_>,
         polls: &mut usize,
         least: usize,
         keep: impl FnOnce(u64, F::Output),
     ) -> bool {
-        self.ready.unpark();
-        if self.active == 0 {
+        let this = self.get_mut();
+        this.ready.unpark();
+        if this.active == 0 {
             return false;
         }
         while *polls > least {
-            let Some(index) = self.ready.next() else { break };
+            let Some(index) = this.ready.next() else { break };
             // A late wake-up may be for a slot that is empty by now, or no longer there.
-            let Some(slot) = self.slots.get_mut(index) else { continue };
+            let Some(slot) = this.slots.get_mut(index) else { continue };
             let mut slot = slot.as_mut().project();
             let Some(future) = slot.future.as_mut().as_pin_mut() else { continue };
             *polls -= 1;
-            let panicking = Panicking { panicked: &mut self.panicked, slot: index };
+            let panicking = Panicking { panicked: &mut this.panicked, slot: index };
             let poll = future.poll(&mut Context::from_waker(slot.waker));
             mem::forget(panicking);
             if let Poll::Ready(output) = poll {
                 keep(*slot.number, output);
-                *slot.next_vacant = mem::replace(&mut self.vacant, index);
-                self.active -= 1;
+                *slot.next_vacant = mem::replace(&mut this.vacant, index);
+                this.active -= 1;
                 slot.future.set(None);
                 return true;
             }
@@ -178,41 +186,45 @@ impl<F: Future> ActiveSet<F> for SlotSet<F> {
         }
     }
 
-    fn remove(&mut self, slot: usize) {
-        self.empty(slot);
+    fn remove(self: Pin<&mut Self>, slot: usize) {
+        let this = self.get_mut();
+        this.empty(slot);
     }
 
-    fn clear(&mut self) {
+    fn clear(self: Pin<&mut Self>) {
+        let this = self.get_mut();
         // Dropping the slots rather than emptying them one by one: a destructor that panics does not save the others.
-        (self.active, self.vacant) = (0, NONE);
-        drop(mem::take(&mut self.slots));
+        (this.active, this.vacant) = (0, NONE);
+        drop(mem::take(&mut this.slots));
     }
 
-    fn park(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.active == 0 {
+    fn park(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let this = self.get_mut();
+        if this.active == 0 {
             // All wake-ups are late. There may be no end of them.
             for _ in 0..LATE {
-                if self.ready.next().is_none() {
+                if this.ready.next().is_none() {
                     break;
                 }
             }
         }
-        self.ready.park(cx.waker())
+        this.ready.park(cx.waker())
     }
 
     fn wake(&self) {
         self.ready.wake();
     }
 
-    fn recover(&mut self) -> Option<u64> {
-        let index = mem::replace(&mut self.panicked, NONE);
-        let slot = self.slots.get_mut(index)?;
+    fn recover(self: Pin<&mut Self>) -> Option<u64> {
+        let this = self.get_mut();
+        let index = mem::replace(&mut this.panicked, NONE);
+        let slot = this.slots.get_mut(index)?;
         let number = slot.number;
-        if self.vacant == index {
+        if this.vacant == index {
             // It was the first poll.
             slot.as_mut().project().future.set(None);
         } else {
-            self.empty(index);
+            this.empty(index);
         }
         Some(number)
     }

@@ -13,7 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::task::AtomicWaker;
 use pin_project::pin_project;
 
-use super::ActiveSet;
+use super::PinnedSet;
 
 /// An active set made of a [`FuturesUnordered`]: the well-known one, for comparison.
 ///
@@ -134,48 +134,56 @@ impl<F> UnorderedSet<F> {
     }
 }
 
-impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
+impl<F: Future> PinnedSet<F> for UnorderedSet<F> {
     type Inside = ();
 
-    fn enter(&self) {}
+    fn enter(self: Pin<&mut Self>) {}
 
     fn len(&self) -> usize {
         self.numbers.len() - self.free.len()
     }
 
-    fn start(&mut self, _: &mut Context<'_>, number: u64, future: F, keep: impl FnOnce(F::Output)) -> Option<usize> {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.numbers.push(number);
-            self.numbers.len() - 1
+    fn start(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        number: u64,
+        future: F,
+        keep: impl FnOnce(F::Output),
+    ) -> Option<usize> {
+        let this = self.get_mut();
+        let slot = this.free.pop().unwrap_or_else(|| {
+            this.numbers.push(number);
+            this.numbers.len() - 1
         });
-        self.numbers[slot] = number;
-        let shared = Arc::clone(&self.shared);
-        self.futures.push(Tracked { future: Some(future), slot, shared, owed: false, waker: None });
+        this.numbers[slot] = number;
+        let shared = Arc::clone(&this.shared);
+        this.futures.push(Tracked { future: Some(future), slot, shared, owed: false, waker: None });
         // `FuturesUnordered` polls it only after all that are woken, however many these are; but it has its slot now.
         // The waker need do nothing, since that other poll comes whether it is woken or not.
         let cx = &mut Context::from_waker(Waker::noop());
-        match self.entry(slot).map(|entry| entry.poll_future(cx)) {
+        match this.entry(slot).map(|entry| entry.poll_future(cx)) {
             Some(Poll::Ready(Some((_, output)))) => keep(output),
             _ => return Some(slot),
         }
-        self.remove(slot);
+        Pin::new(&mut *this).remove(slot);
         None
     }
 
     fn poll_woken(
-        &mut self,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         polls: &mut usize,
         least: usize,
         keep: impl FnOnce(u64, F::Output),
     ) -> bool {
-        self.shared.polls.store(*polls - least, Relaxed);
+        let this = self.get_mut();
+        this.shared.polls.store(*polls - least, Relaxed);
         let ended = loop {
-            let before = self.shared.polls.load(Relaxed);
-            match self.futures.poll_next_unpin(cx) {
+            let before = this.shared.polls.load(Relaxed);
+            match this.futures.poll_next_unpin(cx) {
                 Poll::Ready(Some(Some((slot, output)))) => {
-                    keep(self.numbers[slot], output);
-                    self.free.push(slot);
+                    keep(this.numbers[slot], output);
+                    this.free.push(slot);
                     break true;
                 }
                 // A husk.
@@ -184,14 +192,14 @@ impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
                 // `FuturesUnordered` stops when two futures have woken themselves, or when it has polled as many as it
                 // holds, which does not mean that none is woken.
                 Poll::Pending => {
-                    let left = self.shared.polls.load(Relaxed);
+                    let left = this.shared.polls.load(Relaxed);
                     if left == before || left == 0 {
                         break false;
                     }
                 }
             }
         };
-        *polls = least + self.shared.polls.load(Relaxed);
+        *polls = least + this.shared.polls.load(Relaxed);
         ended
     }
 
@@ -203,9 +211,10 @@ impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
         }
     }
 
-    fn remove(&mut self, slot: usize) {
-        self.free.push(slot);
-        if let Some(entry) = self.entry(slot) {
+    fn remove(self: Pin<&mut Self>, slot: usize) {
+        let this = self.get_mut();
+        this.free.push(slot);
+        if let Some(entry) = this.entry(slot) {
             let mut entry = entry.project();
             if let Some(waker) = entry.waker.take() {
                 waker.wake();
@@ -214,16 +223,18 @@ impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
         }
     }
 
-    fn clear(&mut self) {
-        self.numbers.clear();
-        self.free.clear();
-        drop_futures(&mut Pin::new(&mut self.futures).iter_pin_mut());
-        self.futures.clear();
+    fn clear(self: Pin<&mut Self>) {
+        let this = self.get_mut();
+        this.numbers.clear();
+        this.free.clear();
+        drop_futures(&mut Pin::new(&mut this.futures).iter_pin_mut());
+        this.futures.clear();
     }
 
-    fn park(&mut self, cx: &mut Context<'_>) -> bool {
+    fn park(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let this = self.get_mut();
         // `poll_next` has registered the task for the futures.
-        self.task.register(cx.waker());
+        this.task.register(cx.waker());
         true
     }
 
@@ -231,13 +242,14 @@ impl<F: Future> ActiveSet<F> for UnorderedSet<F> {
         self.task.wake();
     }
 
-    fn recover(&mut self) -> Option<u64> {
-        let slot = self.shared.polling.swap(NONE, Relaxed);
+    fn recover(self: Pin<&mut Self>) -> Option<u64> {
+        let this = self.get_mut();
+        let slot = this.shared.polling.swap(NONE, Relaxed);
         (slot != NONE).then(|| {
             // `FuturesUnordered` has dropped the future while the panic passed through it, unless that was the first
             // poll.
-            self.remove(slot);
-            self.numbers[slot]
+            Pin::new(&mut *this).remove(slot);
+            this.numbers[slot]
         })
     }
 }

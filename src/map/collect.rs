@@ -10,7 +10,7 @@ use futures_util::stream::Stream;
 use pin_project::pin_project;
 
 use super::{FailFast, Indexed, PoolMap};
-use crate::active::ActiveSet;
+use crate::active::PinnedSet;
 use crate::engine::POLLS;
 use crate::finished::Order;
 use crate::progress::Progress;
@@ -80,7 +80,7 @@ where
     Src: Source<Fut>,
     Fut: Future<Output = T>,
     R: Order<Output = T>,
-    S: ActiveSet<Fut>,
+    S: PinnedSet<Fut>,
 {
     type Output = Vec<T>;
     type IntoFuture = Collect<Self, T>;
@@ -95,7 +95,7 @@ where
     Src: Source<Fut>,
     Fut: Future<Output = T>,
     R: Order<Output = T>,
-    S: ActiveSet<Fut>,
+    S: PinnedSet<Fut>,
 {
     type Output = Vec<(usize, T)>;
     type IntoFuture = Collect<Self, (usize, T)>;
@@ -110,7 +110,7 @@ where
     Src: Source<Fut>,
     Fut: Future<Output = Result<U, E>>,
     R: Order<Output = Result<U, E>>,
-    S: ActiveSet<Fut>,
+    S: PinnedSet<Fut>,
 {
     type Output = Result<Vec<U>, E>;
     type IntoFuture = TryCollect<Self, U>;

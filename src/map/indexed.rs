@@ -7,7 +7,7 @@ use futures_util::stream::{FusedStream, Stream};
 use pin_project::pin_project;
 
 use super::PoolMap;
-use crate::active::ActiveSet;
+use crate::active::PinnedSet;
 use crate::engine::POLLS;
 use crate::finished::Finished;
 use crate::progress::{Progress, stages};
@@ -35,7 +35,7 @@ where
     Src: Source<Fut>,
     Fut: Future<Output = R::Output>,
     R: Finished,
-    S: ActiveSet<Fut>,
+    S: PinnedSet<Fut>,
 {
     /// Returns how many futures are active: started, and not finished.
     pub fn active(&self) -> usize {
@@ -58,7 +58,7 @@ where
     Src: Source<Fut>,
     Fut: Future<Output = R::Output>,
     R: Finished,
-    S: ActiveSet<Fut>,
+    S: PinnedSet<Fut>,
 {
     type Item = (usize, R::Output);
 
@@ -76,7 +76,7 @@ where
     Src: Source<Fut>,
     Fut: Future<Output = R::Output>,
     R: Finished,
-    S: ActiveSet<Fut>,
+    S: PinnedSet<Fut>,
 {
     fn is_terminated(&self) -> bool {
         self.stream.is_terminated()
@@ -88,7 +88,7 @@ where
     Src: Source<Fut>,
     Fut: Future<Output = R::Output>,
     R: Finished,
-    S: ActiveSet<Fut>,
+    S: PinnedSet<Fut>,
 {
     fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.project().stream.poll_progress(cx)
@@ -107,5 +107,5 @@ where
 }
 
 stages!([Src, Fut, R, S] Indexed<PoolMap<Src, Fut, R, S>> [
-    Src: Source<Fut>, Fut: Future<Output = R::Output>, R: Finished, S: ActiveSet<Fut>
+    Src: Source<Fut>, Fut: Future<Output = R::Output>, R: Finished, S: PinnedSet<Fut>
 ]);

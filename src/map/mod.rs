@@ -15,7 +15,7 @@ use pin_project::pin_project;
 
 pub use self::collect::{Collect, TryCollect};
 pub use self::indexed::Indexed;
-use crate::active::{ActiveSet, SlotSet};
+use crate::active::{PinnedSet, SlotSet};
 use crate::batches::{Batches, Counts, Gather};
 use crate::engine::{Call, Engine, POLLS};
 pub use crate::finished::{FailFast, Finished, IntoUnordered, Order, Ordered, Unordered};
@@ -85,6 +85,7 @@ pub use crate::source::{Mapped, Plain, Source};
 pub struct PoolMap<Src, Fut, R, S = SlotSet<Fut>> {
     #[pin]
     source: Src,
+    #[pin]
     engine: Engine<S, R>,
     futures: PhantomData<fn() -> Fut>,
 }
@@ -107,7 +108,7 @@ impl<Src, Fut, R, S> PoolMap<Src, Fut, R, S>
 where
     Fut: Future<Output = R::Output>,
     R: Finished,
-    S: ActiveSet<Fut>,
+    S: PinnedSet<Fut>,
 {
     #[track_caller]
     fn assert_fresh(&self, option: &str) {
@@ -254,7 +255,7 @@ where
     /// # });
     /// ```
     #[track_caller]
-    pub fn with_set<S2: ActiveSet<Fut>>(self, set: S2) -> PoolMap<Src, Fut, R, S2> {
+    pub fn with_set<S2: PinnedSet<Fut>>(self, set: S2) -> PoolMap<Src, Fut, R, S2> {
         self.assert_fresh("with_set");
         PoolMap::from_parts(self.source, self.engine.convert(|_, finished| (set, finished)))
     }
@@ -266,7 +267,7 @@ where
     Src: Source<Fut>,
     Fut: Future<Output = R::Output>,
     R: Finished,
-    S: ActiveSet<Fut>,
+    S: PinnedSet<Fut>,
 {
     /// Gives pairs `(usize, T)`: the item's position in the source, beside its result.
     ///
@@ -354,8 +355,8 @@ where
     ) -> Poll<Option<(u64, R::Output)>> {
         let this = self.project();
         let mut next = None;
-        let has_next = |engine: &mut Engine<S, R>, _: &_, _| {
-            next = engine.finished.pop();
+        let has_next = |engine: Pin<&mut Engine<S, R>>, _: &_, _| {
+            next = engine.finished_mut().pop();
             next.is_some()
         };
         ready!(this.engine.poll_until(cx, this.source, polls, Call::Next, has_next));
@@ -368,7 +369,7 @@ where
     Src: Source<Fut>,
     Fut: Future<Output = R::Output>,
     R: Finished,
-    S: ActiveSet<Fut>,
+    S: PinnedSet<Fut>,
 {
     type Item = R::Output;
 
@@ -389,7 +390,7 @@ where
     Src: Source<Fut>,
     Fut: Future<Output = R::Output>,
     R: Finished,
-    S: ActiveSet<Fut>,
+    S: PinnedSet<Fut>,
 {
     fn is_terminated(&self) -> bool {
         self.source.is_done() && self.active() + self.finished() == 0
@@ -401,7 +402,7 @@ where
     Src: Source<Fut>,
     Fut: Future<Output = R::Output>,
     R: Finished,
-    S: ActiveSet<Fut>,
+    S: PinnedSet<Fut>,
 {
     fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_progress_within(cx, &mut POLLS.clone())
@@ -419,7 +420,7 @@ where
 }
 
 stages!([Src, Fut, R, S] PoolMap<Src, Fut, R, S> [
-    Src: Source<Fut>, Fut: Future<Output = R::Output>, R: Finished, S: ActiveSet<Fut>
+    Src: Source<Fut>, Fut: Future<Output = R::Output>, R: Finished, S: PinnedSet<Fut>
 ]);
 
 impl<Src, Fut, R, S> Gather for PoolMap<Src, Fut, R, S>
@@ -427,7 +428,7 @@ where
     Src: Source<Fut>,
     Fut: Future<Output = R::Output>,
     R: Finished,
-    S: ActiveSet<Fut>,
+    S: PinnedSet<Fut>,
 {
     fn poll_gather(
         self: Pin<&mut Self>,
@@ -436,11 +437,11 @@ where
         when: &mut impl FnMut(&R::Output) -> bool,
     ) -> Poll<bool> {
         let this = self.project();
-        this.engine.poll_until(cx, this.source, polls, Call::Next, |engine, _, _| engine.finished.gather(when))
+        this.engine.poll_until(cx, this.source, polls, Call::Next, |engine, _, _| engine.finished_mut().gather(when))
     }
 
     fn take_all(self: Pin<&mut Self>) -> Vec<R::Output> {
-        let finished = &mut self.project().engine.finished;
+        let finished = self.project().engine.finished_mut();
         finished.ungather();
         iter::from_fn(|| finished.pop()).map(|(_, output)| output).collect()
     }
@@ -451,7 +452,7 @@ where
     Src: Source<Fut>,
     Fut: Future<Output = R::Output>,
     R: Finished,
-    S: ActiveSet<Fut>,
+    S: PinnedSet<Fut>,
 {
     fn counts(&self) -> [usize; 3] {
         [self.active(), self.finished(), self.size()]
@@ -462,7 +463,7 @@ impl<Src, Fut, R, S> fmt::Debug for PoolMap<Src, Fut, R, S>
 where
     Fut: Future<Output = R::Output>,
     R: Finished,
-    S: ActiveSet<Fut>,
+    S: PinnedSet<Fut>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.engine.debug::<Fut>("PoolMap", None, f)

@@ -105,11 +105,12 @@ impl<'a, F: Future, S: ActiveSet<F>> IterMap<'a, F, S> {
         let count = self.count;
         let mut granted = false;
         let mut waiting = &mut self.pool.waiting;
-        let wish = |engine: &mut Engine<S, Keyed<F::Output>>, _: &_, _| {
-            granted = wish(&mut engine.finished);
-            granted || engine.finished.focus_ended() == count
+        let wish = |engine: Pin<&mut Engine<S, Keyed<F::Output>>>, _: &_, _| {
+            let finished = engine.finished_mut();
+            granted = wish(finished);
+            granted || finished.focus_ended() == count
         };
-        ready!(self.pool.engine.poll_until(cx, Pin::new(&mut waiting), polls, Call::Until, wish));
+        ready!(Pin::new(&mut self.pool.engine).poll_until(cx, Pin::new(&mut waiting), polls, Call::Until, wish));
         Poll::Ready(granted)
     }
 

@@ -194,18 +194,22 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         // One poll is kept for the future itself.
         *polls -= 1;
         let mut waiting = &mut self.waiting;
-        let room = self.engine.poll_until(cx, Pin::new(&mut waiting), polls, Call::Until, |engine, queue, _| {
-            !engine.is_paused() && queue.len() == 0 && engine.active.len() < engine.size()
-        });
+        let room = Pin::new(&mut self.engine).poll_until(
+            cx,
+            Pin::new(&mut waiting),
+            polls,
+            Call::Until,
+            |engine, queue, _| !engine.is_paused() && queue.len() == 0 && engine.active.len() < engine.size(),
+        );
         if !ready!(room) && self.engine.is_paused() {
-            if !self.engine.active.park(cx) {
+            if !Pin::new(&mut self.engine.active).park(cx) {
                 cx.waker().wake_by_ref();
             }
             return Poll::Pending;
         }
         let Some(future) = future.take() else { return Poll::Pending };
         let key = self.waiting.claim();
-        self.engine.start(cx, key.0, future);
+        Pin::new(&mut self.engine).start(cx, key.0, future);
         Poll::Ready(key)
     }
 
@@ -298,7 +302,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         let place = self.find(key);
         if matches!(place, Some(Place::Active(_))) || self.waiting.contains(key) {
             let has_ended = |keyed: &Keyed<_>| !matches!(keyed.find(key.0), None | Some(Place::Active(_)));
-            ready!(self.poll_until(cx, polls, |engine| has_ended(&engine.finished)));
+            ready!(self.poll_until(cx, polls, has_ended));
         }
         Poll::Ready(self.engine.finished.take(key.0))
     }
@@ -355,11 +359,11 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         &mut self,
         cx: &mut Context<'_>,
         polls: &mut usize,
-        mut wish: impl FnMut(&mut Engine<S, Keyed<F::Output>>) -> bool,
+        mut wish: impl FnMut(&Keyed<F::Output>) -> bool,
     ) -> Poll<bool> {
         let mut waiting = &mut self.waiting;
-        let wish = |engine: &mut _, _: &_, _| wish(engine);
-        self.engine.poll_until(cx, Pin::new(&mut waiting), polls, Call::Until, wish)
+        let wish = |engine: Pin<&mut Engine<S, Keyed<F::Output>>>, _: &_, _| wish(&engine.finished);
+        Pin::new(&mut self.engine).poll_until(cx, Pin::new(&mut waiting), polls, Call::Until, wish)
     }
 
     /// Maps the items through an async function, and returns the results in the order of the items.
@@ -396,7 +400,8 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         let mut taken = 0;
         poll_fn(|cx| {
             let mut source = QueueThen { queue: &mut self.waiting, items: &mut items, make: &mut f, taken: &mut taken };
-            self.engine.poll_until(cx, Pin::new(&mut source), &mut POLLS.clone(), Call::Until, |engine, source, _| {
+            let engine = Pin::new(&mut self.engine);
+            engine.poll_until(cx, Pin::new(&mut source), &mut POLLS.clone(), Call::Until, |engine, source, _| {
                 source.is_exhausted() && engine.finished.focus_ended() == *source.taken
             })
         })
@@ -465,7 +470,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         } else if let Some(Place::Active(slot)) = self.find(key) {
             self.engine.active.wake();
             self.engine.finished.skip(key.0);
-            self.engine.active.remove(slot);
+            Pin::new(&mut self.engine.active).remove(slot);
         } else {
             return false;
         }
@@ -496,7 +501,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         self.engine.finished.forget_active();
         // Dropped on the way out, also if dropping what is active panics.
         let _waiting = self.waiting.take_all();
-        self.engine.active.clear();
+        Pin::new(&mut self.engine.active).clear();
         len
     }
 
@@ -647,18 +652,18 @@ impl<F: Future, S: ActiveSet<F>> Progress for Pool<F, S> {
         this.engine.finished.unfocus();
         let mut waiting = &mut this.waiting;
         let mut next = None;
-        let has_next = |engine: &mut Engine<S, Keyed<F::Output>>, _: &_, _| {
-            next = engine.finished.pop();
+        let has_next = |engine: Pin<&mut Engine<S, Keyed<F::Output>>>, _: &_, _| {
+            next = engine.finished_mut().pop();
             next.is_some()
         };
-        ready!(this.engine.poll_until(cx, Pin::new(&mut waiting), polls, Call::Next, has_next));
+        ready!(Pin::new(&mut this.engine).poll_until(cx, Pin::new(&mut waiting), polls, Call::Next, has_next));
         Poll::Ready(next.map(|(number, output)| (Key(number), output)))
     }
 
     fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
         let this = self.get_mut();
         let mut waiting = &mut this.waiting;
-        this.engine.poll_progress(cx, Pin::new(&mut waiting), polls)
+        Pin::new(&mut this.engine).poll_progress(cx, Pin::new(&mut waiting), polls)
     }
 }
 

@@ -83,7 +83,7 @@ use self::handle::Hub;
 pub use self::handle::{Exec, Join, LocalScope, Map, Scope, Spawn, TaskBox};
 pub use self::iterwait::{IterWait, KeyedIterWait, iterwait};
 pub use self::task::{Stopped, Task, Tracked};
-use crate::active::{ActiveSet, ReadyBits, SlotSet};
+use crate::active::{PinnedSet, ReadyBits, SlotSet};
 use crate::engine::{Call, Engine, POLLS};
 use crate::finished::{Finished, Tally};
 use crate::key::Key;
@@ -342,7 +342,7 @@ impl<B: Future<Output = ()>> Tasks<B> {
             drop(task);
         } else if let Some(slot) = self.engine.finished.slot(number, |visit| self.engine.active.for_each(visit)) {
             self.engine.finished.skip(number);
-            self.engine.active.remove(slot);
+            Pin::new(&mut self.engine.active).remove(slot);
         }
     }
 
@@ -361,7 +361,7 @@ impl<B: Future<Output = ()>> Tasks<B> {
         });
         for (slot, number) in slots {
             self.engine.finished.skip(number);
-            self.engine.active.remove(slot);
+            Pin::new(&mut self.engine.active).remove(slot);
         }
     }
 
@@ -372,7 +372,7 @@ impl<B: Future<Output = ()>> Tasks<B> {
         let control = &*hub.control;
         let mut source = Waiting { queue, control };
         let mut rounds = 0;
-        engine.poll_until(cx, Pin::new(&mut source), polls, Call::Until, |_, source, is_idle| {
+        Pin::new(engine).poll_until(cx, Pin::new(&mut source), polls, Call::Until, |_, source, is_idle| {
             control.serve(source.queue.len(), is_idle);
             look(ready, body_woken, requests);
             rounds += 1;
@@ -399,7 +399,7 @@ impl<B: Future<Output = ()>> Tasks<B> {
             mem::take(&mut inbox.tasks)
         });
         let waiting = self.queue.take_all();
-        self.engine.active.clear();
+        Pin::new(&mut self.engine.active).clear();
         drop((waiting, spawned));
         self.hub.control.close();
     }
