@@ -65,12 +65,12 @@ pub(crate) struct Engine<S, R> {
 }
 
 impl<S, R: Finished> Engine<S, R> {
-    /// Creates an engine. A size of 0 is taken as 1, one above the set's capacity as that.
+    /// Creates an engine. A size of 0 is taken as 1, one that there is no room for as the largest that there is.
     pub(crate) fn new<F: Future>(size: usize, active: S, finished: R) -> Self
     where
         S: PinnedSet<F>,
     {
-        let size = size.clamp(1, active.capacity());
+        let size = size.clamp(1, active.capacity().min(finished.room()));
         Self { active, finished, size, limit: size, backlog: size, backlog_is_size: true, next: 0 }
     }
 
@@ -110,7 +110,7 @@ impl<S, R: Finished> Engine<S, R> {
     where
         S: PinnedSet<F>,
     {
-        self.size = size.clamp(1, self.active.capacity());
+        self.size = size.clamp(1, self.active.capacity().min(self.finished.room()));
         if !self.is_paused() {
             self.limit = self.size;
         }
@@ -129,7 +129,7 @@ impl<S, R: Finished> Engine<S, R> {
     where
         S: PinnedSet<F>,
     {
-        self.backlog = results;
+        self.backlog = results.min(self.finished.room());
         self.backlog_is_size = false;
         self.finished.count_all();
         self.active.wake();
@@ -140,6 +140,7 @@ impl<S, R: Finished> Engine<S, R> {
     }
 
     /// Stops starting futures, or starts again, which wakes the task that last polled.
+    #[cfg(feature = "alloc")]
     pub(crate) fn set_paused<F: Future>(&mut self, paused: bool)
     where
         S: PinnedSet<F>,
@@ -332,6 +333,7 @@ impl<S, R: Finished> Engine<S, R> {
     }
 
     /// Starts one future, whatever the size and the backlog: one poll.
+    #[cfg(feature = "alloc")]
     pub(crate) fn start<F>(self: Pin<&mut Self>, cx: &mut Context<'_>, number: u64, future: F)
     where
         F: Future<Output = R::Output>,

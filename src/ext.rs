@@ -2,6 +2,9 @@
 
 use futures_util::stream::{self, Stream};
 
+use crate::active::{InlineSet, SlotCount, Slots};
+use crate::finished::InlineOrdered;
+#[cfg(feature = "alloc")]
 use crate::finished::Ordered;
 use crate::map::{Mapped, Plain, PoolMap};
 
@@ -29,6 +32,7 @@ pub trait IterPoolExt: IntoIterator {
     #[doc(alias = "map")]
     #[doc(alias = "buffered")]
     #[doc(alias = "buffer_unordered")]
+    #[cfg(feature = "alloc")]
     fn pool_map<F, Fut, T>(
         self,
         size: usize,
@@ -40,6 +44,38 @@ pub trait IterPoolExt: IntoIterator {
         Fut: Future<Output = T>,
     {
         PoolMap::new(Plain::new(stream::iter(self)), size, f)
+    }
+
+    /// Maps the items as [`pool_map`](Self::pool_map) does, in a pool of `N` slots that is inside the value: it needs no
+    /// allocator, and has to be pinned before it is polled.
+    ///
+    /// See [`inline`](crate::inline) for what is different.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::stream::StreamExt;
+    /// use futures_pool::{inline::Slots, prelude::*};
+    /// use std::pin::pin;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut lengths = pin!(["a", "bc", "def"].iter().pool_map_inline(Slots::<2>, async |word| word.len()));
+    /// assert_eq!(lengths.next().await, Some(1));
+    /// # });
+    /// ```
+    fn pool_map_inline<F, Fut, T, const N: usize>(
+        self,
+        slots: Slots<N>,
+        f: F,
+    ) -> PoolMap<Mapped<Plain<stream::Iter<Self::IntoIter>>, F>, Fut, InlineOrdered<T, N>, InlineSet<Fut, N>>
+    where
+        Self: Sized,
+        F: FnMut(Self::Item) -> Fut,
+        Fut: Future<Output = T>,
+        Slots<N>: SlotCount,
+    {
+        let Slots = slots;
+        PoolMap::new_inline(Plain::new(stream::iter(self)), f)
     }
 }
 
@@ -75,6 +111,7 @@ pub trait StreamPoolExt: Stream {
     #[doc(alias = "map")]
     #[doc(alias = "buffered")]
     #[doc(alias = "buffer_unordered")]
+    #[cfg(feature = "alloc")]
     fn pool_map<F, Fut, T>(self, size: usize, f: F) -> PoolMap<Mapped<Plain<Self>, F>, Fut, Ordered<T>>
     where
         Self: Sized,
@@ -82,6 +119,38 @@ pub trait StreamPoolExt: Stream {
         Fut: Future<Output = T>,
     {
         PoolMap::new(Plain::new(self), size, f)
+    }
+
+    /// Maps the items as [`pool_map`](Self::pool_map) does, in a pool of `N` slots that is inside the value: it needs no
+    /// allocator, and has to be pinned before it is polled.
+    ///
+    /// See [`inline`](crate::inline) for what is different.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::stream::StreamExt;
+    /// use futures_pool::{inline::Slots, prelude::*};
+    /// use std::pin::pin;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut lengths = pin!(futures::stream::iter(["a", "bc", "def"]).pool_map_inline(Slots::<2>, async |word| word.len()));
+    /// assert_eq!(lengths.next().await, Some(1));
+    /// # });
+    /// ```
+    fn pool_map_inline<F, Fut, T, const N: usize>(
+        self,
+        slots: Slots<N>,
+        f: F,
+    ) -> PoolMap<Mapped<Plain<Self>, F>, Fut, InlineOrdered<T, N>, InlineSet<Fut, N>>
+    where
+        Self: Sized,
+        F: FnMut(Self::Item) -> Fut,
+        Fut: Future<Output = T>,
+        Slots<N>: SlotCount,
+    {
+        let Slots = slots;
+        PoolMap::new_inline(Plain::new(self), f)
     }
 }
 

@@ -1,9 +1,6 @@
-//! [`Key`] and [`Keys`].
+//! [`Key`].
 
-use core::iter::FusedIterator;
-use core::ops::Range;
-
-/// Identifies one future of a [`Pool`](crate::Pool), and later its result.
+/// Identifies one future of a [`Pool`](crate::Pool) or an [`InlinePool`](crate::InlinePool), and later its result.
 ///
 /// Keys rise in the order of spawning and are never reused within a pool: a stale key finds nothing. A key says nothing
 /// about the pool it came from, so one of another pool may find somebody else's result.
@@ -21,49 +18,3 @@ use core::ops::Range;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub(crate) u64);
-
-/// The keys of a run of futures, in their order: what [`Pool::map_n`](crate::Pool::map_n) returns.
-///
-/// It allocates nothing and borrows nothing.
-///
-/// # Examples
-///
-/// ```
-/// use futures_pool::Pool;
-/// use std::future::ready;
-///
-/// # futures::executor::block_on(async {
-/// let mut pool = Pool::new(2);
-/// let keys = pool.map_n(["a", "b", "c"], ready);
-/// assert_eq!(keys.len(), 3);
-/// pool.join().await;
-/// let results: Vec<_> = keys.filter_map(|key| pool.take_result(key)).collect();
-/// assert_eq!(results, ["a", "b", "c"]);
-/// # });
-/// ```
-#[derive(Clone, Debug)]
-pub struct Keys(pub(crate) Range<u64>);
-
-impl Iterator for Keys {
-    type Item = Key;
-
-    fn next(&mut self) -> Option<Key> {
-        self.0.next().map(Key)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        // The futures were all in memory at once, so their number fits.
-        let len = usize::try_from(self.0.end - self.0.start).unwrap_or(usize::MAX);
-        (len, Some(len))
-    }
-}
-
-impl DoubleEndedIterator for Keys {
-    fn next_back(&mut self) -> Option<Key> {
-        self.0.next_back().map(Key)
-    }
-}
-
-impl ExactSizeIterator for Keys {}
-
-impl FusedIterator for Keys {}

@@ -2,41 +2,58 @@
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "alloc")]
 extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
 mod active;
+#[cfg(feature = "alloc")]
 mod batches;
 mod callback;
 mod engine;
 mod ext;
 mod finished;
+pub mod inline;
 mod key;
+#[cfg(feature = "alloc")]
 mod lock;
 pub mod map;
+#[cfg(feature = "alloc")]
 mod panic;
+#[cfg(feature = "alloc")]
 pub mod pool;
 pub mod progress;
+#[cfg(feature = "alloc")]
 mod queue;
+mod ring;
+#[cfg(feature = "alloc")]
 pub mod scope;
 mod source;
 
-pub use crate::active::{ActiveSet, PinnedSet, SlotSet, UnorderedSet};
+pub use crate::active::{ActiveSet, PinnedSet};
+#[cfg(feature = "alloc")]
+pub use crate::active::{SlotSet, UnorderedSet};
+#[cfg(feature = "alloc")]
 pub use crate::batches::{Batches, Counts, Gather, TimedBatches, yield_when};
 pub use crate::callback::{Callback, CallbackExt};
 pub use crate::ext::{IterPoolExt, StreamPoolExt};
-pub use crate::key::{Key, Keys};
+#[doc(inline)]
+pub use crate::inline::{InlinePool, InlineSet};
+pub use crate::key::Key;
 #[doc(inline)]
 pub use crate::map::PoolMap;
+#[cfg(feature = "alloc")]
 pub use crate::panic::Panic;
+#[cfg(feature = "alloc")]
 #[doc(inline)]
-pub use crate::pool::Pool;
+pub use crate::pool::{Keys, Pool};
 #[doc(inline)]
 pub use crate::progress::{Progress, ProgressExt};
 #[cfg(feature = "std")]
 #[doc(inline)]
 pub use crate::scope::scope;
+#[cfg(feature = "alloc")]
 #[doc(inline)]
 pub use crate::scope::{LocalScope, Scope, Stopped, Task, iterwait, local_scope};
 

@@ -135,21 +135,15 @@ macro_rules! pass_through {
 }
 
 pass_through! {
-    BufferUnordered<St> [St::Item: Future]
-    Buffered<St> [St::Item: Future]
-    Chunks<St> []
     Enumerate<St> []
     Filter<St, Fut, F> [F: FnMut(&St::Item) -> Fut, Fut: Future<Output = bool>]
     FilterMap<St, Fut, F> [F: FnMut(St::Item) -> Fut, Fut: Future]
     FlatMap<St, U, F> []
-    FlatMapUnordered<St, U, F> [F: FnMut(St::Item) -> U, U: Stream + Unpin]
     Flatten<St> [St::Item: Stream]
-    FlattenUnordered<St> [St::Item: Stream + Unpin]
     Fuse<St> []
     Inspect<St, F> [F: FnMut(&St::Item)]
     Map<St, F> []
     Peekable<St> []
-    ReadyChunks<St> []
     Skip<St> []
     SkipWhile<St, Fut, F> [F: FnMut(&St::Item) -> Fut, Fut: Future<Output = bool>]
     Take<St> []
@@ -167,15 +161,25 @@ pass_through! {
     OrElse<St, Fut, F> [St: TryStream, F: FnMut(St::Error) -> Fut, Fut: TryFuture<Ok = St::Ok>]
     TryFilterMap<St, Fut, F> []
 
+    TryFlatten<St: TryStream> [St::Ok: TryStream, <St::Ok as TryStream>::Error: From<St::Error>]
+    TryFilter<St: TryStream, Fut, F> [F: FnMut(&St::Ok) -> Fut, Fut: Future<Output = bool>]
+    TrySkipWhile<St: TryStream, Fut, F> [F: FnMut(&St::Ok) -> Fut, Fut: TryFuture<Ok = bool, Error = St::Error>]
+    TryTakeWhile<St: TryStream, Fut, F> [F: FnMut(&St::Ok) -> Fut, Fut: TryFuture<Ok = bool, Error = St::Error>]
+}
+
+#[cfg(feature = "alloc")]
+pass_through! {
+    BufferUnordered<St> [St::Item: Future]
+    Buffered<St> [St::Item: Future]
+    Chunks<St> []
+    FlatMapUnordered<St, U, F> [F: FnMut(St::Item) -> U, U: Stream + Unpin]
+    FlattenUnordered<St> [St::Item: Stream + Unpin]
+    ReadyChunks<St> []
     TryBufferUnordered<St: TryStream> [St::Ok: TryFuture]
     TryBuffered<St: TryStream> [St::Ok: TryFuture]
     TryChunks<St: TryStream> []
     TryFlattenUnordered<St: TryStream> [St::Ok: TryStream + Unpin, <St::Ok as TryStream>::Error: From<St::Error>]
-    TryFlatten<St: TryStream> [St::Ok: TryStream, <St::Ok as TryStream>::Error: From<St::Error>]
     TryReadyChunks<St: TryStream> []
-    TryFilter<St: TryStream, Fut, F> [F: FnMut(&St::Ok) -> Fut, Fut: Future<Output = bool>]
-    TrySkipWhile<St: TryStream, Fut, F> [F: FnMut(&St::Ok) -> Fut, Fut: TryFuture<Ok = bool, Error = St::Error>]
-    TryTakeWhile<St: TryStream, Fut, F> [F: FnMut(&St::Ok) -> Fut, Fut: TryFuture<Ok = bool, Error = St::Error>]
 }
 
 impl<St: Progress, S, Fut, F, B> Progress for stream::Scan<St, S, Fut, F>
@@ -538,6 +542,7 @@ macro_rules! stages {
             /// assert_eq!(numbers.pool_map(2, async |number| number * 10).await, [10, 20]);
             /// # });
             /// ```
+            #[cfg(feature = "alloc")]
             pub fn pool_map<Map, MapFut, MapT>(
                 self,
                 size: usize,
@@ -549,6 +554,44 @@ macro_rules! stages {
                 MapFut: Future<Output = MapT>,
             {
                 $crate::map::PoolMap::new(self, size, f)
+            }
+
+            /// Maps the items as [`pool_map`](Self::pool_map) does, in a pool of `SIZE` slots that is inside the
+            /// value: it needs no allocator, and has to be pinned before it is polled.
+            ///
+            /// See [`inline`](crate::inline) for what is different.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use futures_pool::{inline::Slots, prelude::*};
+            ///
+            /// # futures::executor::block_on(async {
+            /// let numbers = ["1", "2"].into_iter().pool_map(8, async |text| text.parse::<u32>().unwrap());
+            /// let mut sum = 0;
+            /// let tens = numbers.pool_map_inline(Slots::<2>, async |number| number * 10);
+            /// tens.for_each(|ten| { sum += ten; std::future::ready(()) }).await;
+            /// assert_eq!(sum, 30);
+            /// # });
+            /// ```
+            pub fn pool_map_inline<Map, MapFut, MapT, const SIZE: usize>(
+                self,
+                slots: $crate::inline::Slots<SIZE>,
+                f: Map,
+            ) -> $crate::map::PoolMap<
+                $crate::map::Mapped<Self, Map>,
+                MapFut,
+                $crate::map::InlineOrdered<MapT, SIZE>,
+                $crate::inline::InlineSet<MapFut, SIZE>,
+            >
+            where
+                Self: Sized,
+                Map: FnMut(<Self as futures_util::stream::Stream>::Item) -> MapFut,
+                MapFut: Future<Output = MapT>,
+                $crate::inline::Slots<SIZE>: $crate::inline::SlotCount,
+            {
+                let $crate::inline::Slots = slots;
+                $crate::map::PoolMap::new_inline(self, f)
             }
         }
     };

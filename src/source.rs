@@ -8,6 +8,7 @@ use futures_util::stream::Stream;
 use pin_project::pin_project;
 
 use crate::progress::Progress;
+#[cfg(feature = "alloc")]
 use crate::queue::Queue;
 
 /// Gives out the futures that wait, each with its number: what [`PoolMap`](super::PoolMap) asks of its source.
@@ -44,6 +45,7 @@ pub trait Source<Fut> {
     fn close(self: Pin<&mut Self>) {}
 }
 
+#[cfg(feature = "alloc")]
 impl<F> Source<F> for &mut Queue<F> {
     #[inline(always)]
     fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut usize) -> Poll<Option<(u64, F)>> {
@@ -56,6 +58,7 @@ impl<F> Source<F> for &mut Queue<F> {
 }
 
 /// A queue, and behind it an iterator whose items become futures as they are taken.
+#[cfg(feature = "alloc")]
 pub(crate) struct QueueThen<'a, F, I, G> {
     pub(crate) queue: &'a mut Queue<F>,
     /// `None` after its end.
@@ -65,6 +68,7 @@ pub(crate) struct QueueThen<'a, F, I, G> {
     pub(crate) taken: &'a mut u64,
 }
 
+#[cfg(feature = "alloc")]
 impl<F, I: Iterator, G> QueueThen<'_, F, I, G> {
     /// Returns whether the items are known to be at their end. An iterator that can tell is not asked for an item to
     /// find out, which would take a free slot.
@@ -73,6 +77,7 @@ impl<F, I: Iterator, G> QueueThen<'_, F, I, G> {
     }
 }
 
+#[cfg(feature = "alloc")]
 impl<F, I: Iterator, G: FnMut(I::Item) -> F> Source<F> for QueueThen<'_, F, I, G> {
     fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut usize) -> Poll<Option<(u64, F)>> {
         let this = self.get_mut();

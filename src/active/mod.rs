@@ -5,17 +5,29 @@
 //! `HashMap` is over its hasher. A set that keeps its futures on the heap may be moved while it holds some; such a one
 //! is an [`ActiveSet`].
 
+mod inline;
+#[cfg(feature = "alloc")]
 mod inside;
+#[cfg(feature = "alloc")]
 mod ready;
+#[cfg(feature = "alloc")]
 mod sleeper;
+#[cfg(feature = "alloc")]
 mod slot;
+mod tree;
+#[cfg(feature = "alloc")]
 mod unordered;
 
 use core::pin::Pin;
 use core::task::Context;
 
+pub use self::inline::InlineSet;
+#[cfg(feature = "alloc")]
 pub(crate) use self::ready::ReadyBits;
+#[cfg(feature = "alloc")]
 pub use self::slot::SlotSet;
+pub use self::tree::{SlotCount, Slots};
+#[cfg(feature = "alloc")]
 pub use self::unordered::UnorderedSet;
 
 /// Stores the active futures of a pool, and polls those that were woken.
@@ -26,7 +38,8 @@ pub use self::unordered::UnorderedSet;
 /// The output of a future that has finished is given to a closure, `keep`, before the future is dropped: so it is in
 /// safety when the future's destructor, which may panic, runs.
 ///
-/// There is seldom a reason to name anything but the default, [`SlotSet`]; [`UnorderedSet`] is there for comparison.
+/// There is seldom a reason to name anything but the default, [`SlotSet`]; [`UnorderedSet`] is there for comparison, and
+/// [`InlineSet`] for where there is no allocator.
 ///
 /// Its methods take the set pinned, as there are sets that hold the futures themselves. [`ActiveSet`] is the name for
 /// those that do not.

@@ -3,6 +3,8 @@
 use core::mem;
 use core::ops::Range;
 
+#[cfg(feature = "alloc")]
+use super::Gathering;
 use super::{Finished, IntoUnordered};
 
 /// Results in the order of `R`, until the first error happens: then that error alone.
@@ -58,21 +60,6 @@ where
         if self.closed { self.error.take() } else { self.results.pop() }
     }
 
-    fn gather(&mut self, when: &mut impl FnMut(&Result<U, E>) -> bool) -> bool {
-        match &self.error {
-            Some((_, error)) if !self.gathered_error => {
-                self.gathered_error = true;
-                when(error)
-            }
-            _ => self.results.gather(when),
-        }
-    }
-
-    fn ungather(&mut self) {
-        self.gathered_error = false;
-        self.results.ungather();
-    }
-
     fn len(&self) -> usize {
         self.results.len() + usize::from(self.error.is_some())
     }
@@ -83,6 +70,10 @@ where
 
     fn held(&self) -> usize {
         self.results.held()
+    }
+
+    fn room(&self) -> usize {
+        self.results.room()
     }
 
     fn count_all(&mut self) {
@@ -99,6 +90,27 @@ where
 
     fn size_hint(&self, (lower, upper): (usize, Option<usize>)) -> (usize, Option<usize>) {
         (lower.min(1), upper)
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<R, U, E> Gathering for FailFast<R, Result<U, E>>
+where
+    R: Gathering<Output = Result<U, E>> + Default,
+{
+    fn gather(&mut self, when: &mut impl FnMut(&Result<U, E>) -> bool) -> bool {
+        match &self.error {
+            Some((_, error)) if !self.gathered_error => {
+                self.gathered_error = true;
+                when(error)
+            }
+            _ => self.results.gather(when),
+        }
+    }
+
+    fn ungather(&mut self) {
+        self.gathered_error = false;
+        self.results.ungather();
     }
 }
 

@@ -15,7 +15,7 @@ use core::ops::Range;
 
 use hashbrown::HashMap;
 
-use super::Finished;
+use super::{Finished, Gathering};
 
 /// The finished results of a [`Pool`](crate::Pool), and where each future is that has left the queue.
 pub(crate) struct Keyed<T> {
@@ -236,6 +236,18 @@ impl<T> Finished for Keyed<T> {
         Some((number, output))
     }
 
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.results.len() - self.holes
+    }
+
+    #[inline(always)]
+    fn due(&self) -> usize {
+        self.len() - self.gathered
+    }
+}
+
+impl<T> Gathering for Keyed<T> {
     fn gather(&mut self, when: &mut impl FnMut(&T) -> bool) -> bool {
         while let Some(&rank) = self.focused.get(self.gathered) {
             self.gathered += 1;
@@ -251,16 +263,6 @@ impl<T> Finished for Keyed<T> {
 
     fn ungather(&mut self) {
         self.gathered = 0;
-    }
-
-    #[inline(always)]
-    fn len(&self) -> usize {
-        self.results.len() - self.holes
-    }
-
-    #[inline(always)]
-    fn due(&self) -> usize {
-        self.len() - self.gathered
     }
 }
 

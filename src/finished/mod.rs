@@ -2,26 +2,33 @@
 //! how much of it counts against the backlog.
 
 mod fail_fast;
+mod inline;
+#[cfg(feature = "alloc")]
 mod keyed;
+#[cfg(feature = "alloc")]
 mod ordered;
+#[cfg(feature = "alloc")]
 mod tally;
+#[cfg(feature = "alloc")]
 mod unordered;
 
 use core::ops::Range;
 
 pub use self::fail_fast::FailFast;
+pub use self::inline::{InlineOrdered, InlineUnordered};
+#[cfg(feature = "alloc")]
 pub(crate) use self::keyed::{Keyed, NumberHasher, Place};
+#[cfg(feature = "alloc")]
 pub use self::ordered::Ordered;
+#[cfg(feature = "alloc")]
 pub(crate) use self::tally::Tally;
+#[cfg(feature = "alloc")]
 pub use self::unordered::Unordered;
 
 /// Keeps the outputs of futures that have ended, each with its number: what [`PoolMap`](crate::PoolMap) asks of its order
 /// of results.
 ///
 /// Of use for bounds; not meant to be implemented outside of this crate.
-///
-/// Results may be *gathered*: looked at, as the batch under way, while they stay where they are. What has been gathered
-/// is as good as handed over, and does not count against the backlog.
 pub trait Finished {
     /// What the futures return.
     type Output;
@@ -38,15 +45,8 @@ pub trait Finished {
     /// Takes note that there never was a future with these numbers. An order must not wait for them.
     fn leave_out(&mut self, _numbers: Range<u64>) {}
 
-    /// Takes the next result whose turn has come. None may be gathered.
+    /// Takes the next result whose turn has come. None may be [gathered](Gathering).
     fn pop(&mut self) -> Option<(u64, Self::Output)>;
-
-    /// Calls `when` with each result whose turn has come and that was not gathered yet, up to the first for which it
-    /// returns `true`; returns whether there was one.
-    fn gather(&mut self, when: &mut impl FnMut(&Self::Output) -> bool) -> bool;
-
-    /// Takes back what `gather` did, so that results can be taken.
-    fn ungather(&mut self);
 
     /// Returns the number of all results.
     fn len(&self) -> usize;
@@ -62,6 +62,12 @@ pub trait Finished {
     /// Returns the number of results that count against the backlog.
     fn held(&self) -> usize {
         self.due()
+    }
+
+    /// Returns how large size and backlog can be, so that the results of as many active futures fit beside as many that are
+    /// held.
+    fn room(&self) -> usize {
+        usize::MAX
     }
 
     /// Counts results against the backlog also before their turn.
@@ -81,7 +87,22 @@ pub trait Finished {
     }
 }
 
-/// Results of a chain that does not fail fast: [`Ordered`] or [`Unordered`].
+/// Results that may be *gathered*: looked at, as the batch under way, while they stay where they are. What has been
+/// gathered is as good as handed over, and does not count against the backlog.
+///
+/// Of use for bounds; not meant to be implemented outside of this crate.
+#[cfg(feature = "alloc")]
+pub trait Gathering: Finished {
+    /// Calls `when` with each result whose turn has come and that was not gathered yet, up to the first for which it
+    /// returns `true`; returns whether there was one.
+    fn gather(&mut self, when: &mut impl FnMut(&Self::Output) -> bool) -> bool;
+
+    /// Takes back what `gather` did, so that results can be taken.
+    fn ungather(&mut self);
+}
+
+/// Results of a chain that does not fail fast: [`Ordered`] or [`Unordered`], or what they are
+/// without an allocator.
 ///
 /// Of use for bounds; not meant to be implemented outside of this crate.
 pub trait Order: Finished + Default {

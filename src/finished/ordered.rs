@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use core::mem;
 use core::ops::Range;
 
-use super::{Finished, IntoUnordered, Order, Unordered};
+use super::{Finished, Gathering, IntoUnordered, Order, Unordered};
 
 /// Results in the order of the source: a window over the numbers from the next one to be handed over to the last one
 /// that has finished.
@@ -121,6 +121,26 @@ impl<T> Finished for Ordered<T> {
         Some((number, output))
     }
 
+    fn len(&self) -> usize {
+        self.due() + self.gathered_results + self.ahead
+    }
+
+    #[inline(always)]
+    fn due(&self) -> usize {
+        self.run - self.not_due
+    }
+
+    #[inline(always)]
+    fn held(&self) -> usize {
+        if self.count_all { self.due() + self.ahead } else { self.due() }
+    }
+
+    fn count_all(&mut self) {
+        self.count_all = true;
+    }
+}
+
+impl<T> Gathering for Ordered<T> {
     fn gather(&mut self, when: &mut impl FnMut(&T) -> bool) -> bool {
         while self.gathered < self.run {
             let place = &self.window[self.gathered];
@@ -139,24 +159,6 @@ impl<T> Finished for Ordered<T> {
     fn ungather(&mut self) {
         self.not_due -= mem::take(&mut self.gathered_results);
         self.gathered = 0;
-    }
-
-    fn len(&self) -> usize {
-        self.due() + self.gathered_results + self.ahead
-    }
-
-    #[inline(always)]
-    fn due(&self) -> usize {
-        self.run - self.not_due
-    }
-
-    #[inline(always)]
-    fn held(&self) -> usize {
-        if self.count_all { self.due() + self.ahead } else { self.due() }
-    }
-
-    fn count_all(&mut self) {
-        self.count_all = true;
     }
 }
 

@@ -54,12 +54,6 @@ impl Finished for Tally {
         None
     }
 
-    fn gather(&mut self, _: &mut impl FnMut(&()) -> bool) -> bool {
-        false
-    }
-
-    fn ungather(&mut self) {}
-
     fn len(&self) -> usize {
         0
     }

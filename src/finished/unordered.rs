@@ -2,7 +2,7 @@
 
 use alloc::collections::VecDeque;
 
-use super::{Finished, IntoUnordered, Order};
+use super::{Finished, Gathering, IntoUnordered, Order};
 
 /// Results in the order in which the futures finished.
 #[derive(Debug)]
@@ -32,6 +32,18 @@ impl<T> Finished for Unordered<T> {
         if self.first.is_some() { self.first.take() } else { self.queue.pop_front() }
     }
 
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.queue.len() + usize::from(self.first.is_some())
+    }
+
+    #[inline(always)]
+    fn due(&self) -> usize {
+        self.len() - self.gathered
+    }
+}
+
+impl<T> Gathering for Unordered<T> {
     fn gather(&mut self, when: &mut impl FnMut(&T) -> bool) -> bool {
         while let Some((_, output)) = self.first.iter().chain(&self.queue).nth(self.gathered) {
             self.gathered += 1;
@@ -44,16 +56,6 @@ impl<T> Finished for Unordered<T> {
 
     fn ungather(&mut self) {
         self.gathered = 0;
-    }
-
-    #[inline(always)]
-    fn len(&self) -> usize {
-        self.queue.len() + usize::from(self.first.is_some())
-    }
-
-    #[inline(always)]
-    fn due(&self) -> usize {
-        self.len() - self.gathered
     }
 }
 

@@ -1,10 +1,13 @@
 //! The chain form: [`PoolMap`] and its views.
 
+#[cfg(feature = "alloc")]
 mod collect;
 mod indexed;
 
+#[cfg(feature = "alloc")]
 use alloc::vec::Vec;
 use core::fmt;
+#[cfg(feature = "alloc")]
 use core::iter;
 use core::marker::PhantomData;
 use core::pin::Pin;
@@ -13,18 +16,28 @@ use core::task::{Context, Poll, ready};
 use futures_util::stream::{FusedStream, Stream};
 use pin_project::pin_project;
 
+#[cfg(feature = "alloc")]
 pub use self::collect::{Collect, TryCollect};
 pub use self::indexed::Indexed;
-use crate::active::{PinnedSet, SlotSet};
+#[cfg(feature = "alloc")]
+use crate::active::SlotSet;
+use crate::active::{InlineSet, PinnedSet, SlotCount, Slots};
+#[cfg(feature = "alloc")]
 use crate::batches::{Batches, Counts, Gather};
 use crate::engine::{Call, Engine, POLLS};
-pub use crate::finished::{FailFast, Finished, IntoUnordered, Order, Ordered, Unordered};
+pub use crate::finished::{FailFast, Finished, InlineOrdered, InlineUnordered, IntoUnordered, Order};
+#[cfg(feature = "alloc")]
+pub use crate::finished::{Gathering, Ordered, Unordered};
 #[cfg(feature = "std")]
 use crate::panic::Panic;
 #[cfg(feature = "std")]
 pub use crate::panic::{CatchUnwind, Catching};
 use crate::progress::{Progress, stages};
 pub use crate::source::{Mapped, Plain, Source};
+
+/// There is no default set without an allocator: all chains are on an [`InlineSet`], and say so.
+#[cfg(not(feature = "alloc"))]
+type SlotSet<Fut> = PhantomData<Fut>;
 
 /// The stream that `pool_map` makes of an [iterator](crate::IterPoolExt::pool_map) or a
 /// [stream](crate::StreamPoolExt::pool_map): maps each item to a future, and keeps no more and no less than `size` of
@@ -90,9 +103,20 @@ pub struct PoolMap<Src, Fut, R, S = SlotSet<Fut>> {
     futures: PhantomData<fn() -> Fut>,
 }
 
+#[cfg(feature = "alloc")]
 impl<St, F, Fut: Future> PoolMap<Mapped<St, F>, Fut, Ordered<Fut::Output>> {
     pub(crate) fn new(stream: St, size: usize, f: F) -> Self {
         Self::from_parts(Mapped::new(stream, f), Engine::new(size, SlotSet::new(), Ordered::default()))
+    }
+}
+
+impl<St, F, Fut, const N: usize> PoolMap<Mapped<St, F>, Fut, InlineOrdered<Fut::Output, N>, InlineSet<Fut, N>>
+where
+    Fut: Future,
+    Slots<N>: SlotCount,
+{
+    pub(crate) fn new_inline(stream: St, f: F) -> Self {
+        Self::from_parts(Mapped::new(stream, f), Engine::new(N, InlineSet::new(), InlineOrdered::default()))
     }
 }
 
@@ -293,7 +317,8 @@ where
     ///
     /// The batch under way is yielded when a result for which `when` returns `true` joins it, together with all that is
     /// finished by then, and at the end. See [`yield_when`](crate::yield_when) for the usual rules, and
-    /// [`Batches::timeout`] for a limit in time. The batch under way does not count against the backlog.
+    /// [`Batches::timeout`] for a limit in time. The batch under way does not count against the backlog; hence batches are
+    /// not for results that are held [inside the value](crate::inline).
     ///
     /// # Examples
     ///
@@ -311,7 +336,11 @@ where
     /// ```
     #[doc(alias = "chunks")]
     #[doc(alias = "ready_chunks")]
-    pub fn batches<W: FnMut(&R::Output) -> bool>(self, when: W) -> Batches<Self, W> {
+    #[cfg(feature = "alloc")]
+    pub fn batches<W: FnMut(&R::Output) -> bool>(self, when: W) -> Batches<Self, W>
+    where
+        R: Gathering,
+    {
         Batches::new(self, when)
     }
 
@@ -423,11 +452,12 @@ stages!([Src, Fut, R, S] PoolMap<Src, Fut, R, S> [
     Src: Source<Fut>, Fut: Future<Output = R::Output>, R: Finished, S: PinnedSet<Fut>
 ]);
 
+#[cfg(feature = "alloc")]
 impl<Src, Fut, R, S> Gather for PoolMap<Src, Fut, R, S>
 where
     Src: Source<Fut>,
     Fut: Future<Output = R::Output>,
-    R: Finished,
+    R: Gathering,
     S: PinnedSet<Fut>,
 {
     fn poll_gather(
@@ -447,6 +477,7 @@ where
     }
 }
 
+#[cfg(feature = "alloc")]
 impl<Src, Fut, R, S> Counts for PoolMap<Src, Fut, R, S>
 where
     Src: Source<Fut>,

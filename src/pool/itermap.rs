@@ -13,7 +13,7 @@ use super::Pool;
 use crate::active::{ActiveSet, SlotSet};
 use crate::batches::{Batches, Counts, Gather};
 use crate::engine::{Call, Engine, POLLS};
-use crate::finished::{Finished, Keyed};
+use crate::finished::{Gathering, Keyed};
 use crate::key::Key;
 use crate::progress::{Progress, stages};
 

@@ -1,6 +1,7 @@
 //! The keyed form: [`Pool`], into which futures are pushed, and whose results are taken as they finish or by key.
 
 mod itermap;
+mod keys;
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -11,10 +12,11 @@ use core::task::{Context, Poll, ready};
 use futures_util::stream::{FusedStream, Stream};
 
 pub use self::itermap::{IterMap, KeyedIterMap};
+pub use self::keys::Keys;
 use crate::active::{ActiveSet, SlotSet};
 use crate::engine::{Call, Engine, POLLS};
 use crate::finished::{Finished, Keyed, Place};
-use crate::key::{Key, Keys};
+use crate::key::Key;
 use crate::progress::{Progress, stages};
 use crate::queue::Queue;
 use crate::source::QueueThen;

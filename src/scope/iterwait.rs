@@ -15,7 +15,7 @@ use futures_util::stream::{FusedStream, Stream};
 use super::control::{Control, Wait};
 use super::task::{Stopped, Task};
 use crate::batches::{Batches, Gather};
-use crate::finished::{Finished, Unordered};
+use crate::finished::{Finished, Gathering, Unordered};
 use crate::key::Key;
 use crate::lock::Lock;
 

@@ -1,7 +1,7 @@
 //! The law as a property: random schedules of push, finish, wake, cancel, resize, pause, poll and drop, compared after
 //! every step with the naive model in `reference.rs`.
 //!
-//! On the keyed pool and on the chain, ordered and not, on both active sets.
+//! On the keyed pools and on the chain, ordered and not, on every active set, and with results on the heap and in place.
 
 #![allow(unreachable_pub)]
 
@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use futures::Stream;
+use futures_pool::inline::{InlinePool, InlineSet, SlotCount, Slots};
 use futures_pool::{ActiveSet, Key, Pool, SlotSet, UnorderedSet, prelude::*};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -284,7 +285,7 @@ impl<S: ActiveSet<Scripted>> Keyed<S> {
             }
             Op::SetSize(size) => {
                 let grows = size > bench.model.size;
-                bench.model.size = size.max(1);
+                bench.model.set_size(size);
                 pool.set_size(size);
                 if grows {
                     bench.must_have_woken();
@@ -479,8 +480,9 @@ impl<P: Stream<Item = Id> + Unpin> Chain<P> {
                 self.bench.world.close();
             }
             Op::SetSize(size) => {
-                let grows = size > self.bench.model.size;
-                self.bench.model.size = size.max(1);
+                let before = self.bench.model.size;
+                self.bench.model.set_size(size);
+                let grows = self.bench.model.size > before;
                 (self.set_size)(&mut self.stream, size);
                 if grows {
                     self.bench.must_have_woken();
@@ -532,7 +534,9 @@ impl Bench {
         assert_eq!(self.world.alive(), 0, "futures outlived their pool");
         let before = self.wakes.count();
         (0..50).for_each(|choice| self.world.wake_late(choice));
-        assert_eq!(self.wakes.count(), before, "a pool that is gone woke its task");
+        if !self.model.forwards {
+            assert_eq!(self.wakes.count(), before, "a pool that is gone woke its task");
+        }
     }
 }
 
@@ -550,20 +554,29 @@ fn keyed(size: usize, set: impl ActiveSet<Scripted>, slack: usize, ops: Vec<Op>,
 
 /// Makes a chain of each kind, and drives it.
 fn chain(kind: Kind, size: usize, backlog: Option<usize>, ops: Vec<Op>, finish: bool) {
-    let mut model = Reference::new(size.max(1), backlog, kind.ordered);
+    let mut model = Reference::new(1, backlog, kind.ordered);
     model.open = true;
-    model.slack = if kind.slots { 0 } else { UNORDERED_SLACK };
+    match kind.set {
+        Set::Slot => {}
+        Set::Unordered => model.slack = UNORDERED_SLACK,
+        Set::Inline | Set::AllInline => {
+            forwarding(&mut model, slots_for(size));
+            model.bounded_results = matches!(kind.set, Set::AllInline);
+        }
+    }
+    model.set_size(size);
     let bench = Bench::new(model);
     let (scripts, world) = (Scripts(bench.world.clone()), bench.world.clone());
-    let mut stream = scripts.pool_map(size, move |item| world.make(item));
-    if let Some(results) = backlog {
-        stream = stream.backlog(results);
-    }
     macro_rules! drive {
         ($stream:expr) => {{
+            let mut stream = $stream;
+            stream.set_size(size);
+            if let Some(results) = backlog {
+                stream = stream.backlog(results);
+            }
             let mut chain = Chain {
                 bench,
-                stream: $stream,
+                stream,
                 counts: |stream| [stream.active(), stream.finished(), stream.size()],
                 set_size: |stream, size| stream.set_size(size),
             };
@@ -574,22 +587,209 @@ fn chain(kind: Kind, size: usize, backlog: Option<usize>, ops: Vec<Op>, finish: 
             if finish { chain.finish() } else { chain.drop_half_way() }
         }};
     }
-    match (kind.ordered, kind.slots) {
-        (true, true) => drive!(stream),
-        (true, false) => drive!(stream.with_set(UnorderedSet::default())),
-        (false, true) => drive!(stream.unordered()),
-        (false, false) => drive!(stream.unordered().with_set(UnorderedSet::default())),
+    let make = move |item| world.make(item);
+    macro_rules! drive_inline {
+        ($($n:literal)*) => {
+            match (slots_for(size), kind.ordered, kind.set) {
+                $(
+                    ($n, true, Set::AllInline) => drive!(scripts.pool_map_inline(Slots::<$n>, make)),
+                    ($n, false, Set::AllInline) => drive!(scripts.pool_map_inline(Slots::<$n>, make).unordered()),
+                    ($n, true, _) => drive!(scripts.pool_map(size, make).with_set(InlineSet::<_, $n>::new())),
+                    ($n, false, _) => {
+                        drive!(scripts.pool_map(size, make).unordered().with_set(InlineSet::<_, $n>::new()));
+                    }
+                )*
+                _ => unreachable!("no such number of slots"),
+            }
+        };
+    }
+    match (kind.ordered, kind.set) {
+        (true, Set::Slot) => drive!(scripts.pool_map(size, make)),
+        (true, Set::Unordered) => drive!(scripts.pool_map(size, make).with_set(UnorderedSet::default())),
+        (false, Set::Slot) => drive!(scripts.pool_map(size, make).unordered()),
+        (false, Set::Unordered) => drive!(scripts.pool_map(size, make).unordered().with_set(UnorderedSet::default())),
+        (_, Set::Inline | Set::AllInline) => drive_inline!(1 3 5 32),
     }
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Kind {
     ordered: bool,
-    slots: bool,
+    set: Set,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Set {
+    Slot,
+    Unordered,
+    /// The set in place, the results on the heap.
+    Inline,
+    /// Both in place.
+    AllInline,
+}
+
+/// How many slots a pool in place gets that is asked for this size; it has that size then.
+fn slots_for(size: usize) -> usize {
+    match size {
+        0..=1 => 1,
+        2..=3 => 3,
+        4..=5 => 5,
+        _ => 32,
+    }
+}
+
+/// What is different where the futures have the task's own waker.
+fn forwarding(model: &mut Reference, slots: usize) {
+    model.most = slots;
+    model.forwards = true;
+    // A future that wakes itself wakes the task, and is polled in the next call.
+    model.slack = reference::POLLS;
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
-    (any::<bool>(), any::<bool>()).prop_map(|(ordered, slots)| Kind { ordered, slots })
+    let set = prop_oneof![Just(Set::Slot), Just(Set::Unordered), Just(Set::Inline), Just(Set::AllInline)];
+    (any::<bool>(), set).prop_map(|(ordered, set)| Kind { ordered, set })
+}
+
+/// Drives a keyed pool in place.
+struct KeyedInline<const N: usize, const QUEUE: usize>
+where
+    Slots<N>: SlotCount,
+{
+    bench: Bench,
+    pool: Pin<Box<InlinePool<Scripted, N, QUEUE>>>,
+    /// The keys of the jobs, by id; `None` for those that were given back.
+    keys: Vec<Option<Key>>,
+}
+
+impl<const N: usize, const QUEUE: usize> KeyedInline<N, QUEUE>
+where
+    Slots<N>: SlotCount,
+{
+    fn new(size: usize, backlog: Option<usize>) -> Self {
+        let mut model = Reference::new(N, backlog, false);
+        forwarding(&mut model, N);
+        model.bounded_results = true;
+        model.set_size(size);
+        let mut pool = InlinePool::new();
+        pool.set_size(size);
+        if let Some(results) = backlog {
+            pool.set_backlog(results);
+        }
+        Self { bench: Bench::new(model), pool: Box::pin(pool), keys: vec![] }
+    }
+
+    fn push(&mut self, plan: Plan) {
+        let Self { bench, pool, keys } = self;
+        let id = bench.world.job(plan);
+        let fits = bench.model.waiting.len() < QUEUE;
+        assert_eq!(pool.is_full(), !fits);
+        match pool.as_mut().try_spawn(bench.world.future(id)) {
+            Ok(key) => {
+                assert!(fits && keys.iter().flatten().all(|&other| other < key));
+                keys.push(Some(key));
+                bench.model.waiting.push(id);
+                bench.must_have_woken();
+            }
+            Err(future) => {
+                assert!(!fits);
+                keys.push(None);
+                drop(future);
+            }
+        }
+    }
+
+    fn poll(&mut self) -> Outcome {
+        let Self { bench, pool, keys } = self;
+        bench.call(true, |cx| {
+            let next = ready!(pool.as_mut().poll_next(cx));
+            Poll::Ready(Outcome::Ready(next.map(|(key, id)| {
+                assert_eq!(keys[id], Some(key));
+                id
+            })))
+        })
+    }
+
+    fn choose(&self, choice: Index) -> Option<(Id, Key)> {
+        let id = choice.index(self.keys.len().max(1));
+        self.keys.get(id).copied().flatten().map(|key| (id, key))
+    }
+
+    fn apply(&mut self, op: Op) {
+        let Some(op) = self.bench.common(op) else { return };
+        match op {
+            Op::Push(plan) | Op::TrySpawn(plan) => self.push(plan),
+            Op::PushMany(plan, count) => (0..count).for_each(|_| self.push(plan)),
+            Op::Cancel(choice) => {
+                if let Some((id, key)) = self.choose(choice) {
+                    let cancelled = self.bench.model.cancel(id);
+                    assert_eq!(self.pool.as_mut().cancel(key), cancelled);
+                    self.freed();
+                }
+            }
+            Op::CancelAll => {
+                let model = &mut self.bench.model;
+                let count = model.len();
+                for id in [model.waiting.clone(), model.active.clone()].concat() {
+                    model.cancel(id);
+                }
+                assert_eq!(self.pool.as_mut().cancel_all(), count);
+                self.freed();
+            }
+            Op::Take(choice) => {
+                if let Some((id, key)) = self.choose(choice) {
+                    let taken = self.bench.model.take(id);
+                    assert_eq!(self.pool.as_mut().take_result(key), taken.then_some(id));
+                }
+            }
+            Op::Poll(times) => {
+                for _ in 0..times {
+                    self.poll();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// After cancelling: if something waits, the task has been woken to start it.
+    fn freed(&mut self) {
+        self.bench.settle();
+        let model = &self.bench.model;
+        if !model.waiting.is_empty() && model.active.len() < model.size {
+            self.bench.must_have_woken();
+        }
+    }
+
+    fn compare(&self) {
+        let (model, pool) = (&self.bench.model, &self.pool);
+        assert_eq!(pool.waiting(), model.waiting.len(), "waiting");
+        assert_eq!(pool.active(), model.active.len(), "active");
+        assert_eq!(pool.finished(), model.finished.len(), "finished");
+        assert_eq!(pool.size(), model.size, "size");
+        let left = model.len() + model.finished.len();
+        assert_eq!(pool.size_hint(), (left, Some(left)), "size_hint");
+        assert_eq!(self.bench.world.alive(), model.len(), "futures alive");
+    }
+
+    fn run(mut self, ops: Vec<Op>, finish: bool) {
+        for op in ops {
+            self.apply(op);
+            self.compare();
+        }
+        if finish {
+            for id in 0..self.bench.world.jobs() {
+                self.bench.complete(id, Then::Finish);
+            }
+            while self.poll() != Outcome::Ready(None) {
+                if self.bench.parked.is_some() {
+                    self.bench.must_have_woken();
+                }
+                self.compare();
+            }
+        }
+        drop(self.pool);
+        self.bench.gone();
+    }
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
@@ -621,6 +821,25 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    #[test]
+    fn keyed_pool_in_place(
+        size in size(),
+        backlog in proptest::option::of(backlog()),
+        ops in ops(),
+        finish: bool,
+    ) {
+        match slots_for(size) {
+            1 => KeyedInline::<1, 1>::new(size, backlog).run(ops, finish),
+            3 => KeyedInline::<3, 70>::new(size, backlog).run(ops, finish),
+            5 => KeyedInline::<5, 2>::new(size, backlog).run(ops, finish),
+            _ => KeyedInline::<32, 100>::new(size, backlog).run(ops, finish),
+        }
+    }
+}
+
 /// Enough futures for many words of ready bits and more than one summary.
 fn many() -> impl Strategy<Value = Vec<Op>> {
     let wait = Plan { yields: 0, nudges: None, then: Then::Wait };
@@ -640,8 +859,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2, max_shrink_iters: 20, ..ProptestConfig::default() })]
 
     #[test]
-    fn beyond_one_summary(ops in many(), kind in kind()) {
-        chain(kind, usize::MAX, None, ops.clone(), false);
+    fn beyond_one_summary(ops in many(), ordered: bool, slots: bool) {
+        let set = if slots { Set::Slot } else { Set::Unordered };
+        chain(Kind { ordered, set }, usize::MAX, None, ops.clone(), false);
         keyed(usize::MAX, SlotSet::default(), 0, ops, false);
     }
 }

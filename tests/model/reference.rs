@@ -30,8 +30,20 @@ pub struct Reference {
     most_active: usize,
     /// How many of its polls a call may leave unused, if it wakes its task.
     pub slack: usize,
-    /// Polls in the present call.
+    /// The largest size that there is room for.
+    pub most: usize,
+    /// Whether all results count against the default backlog, and no more than `most` are a backlog: there is room for
+    /// twice as many results only.
+    pub bounded_results: bool,
+    /// Whether the futures have the task's own waker. Then all of them are polled in each call, and polls after which a
+    /// future goes on being active do not count.
+    pub forwards: bool,
+    /// Polls in the present call that count.
     polls: usize,
+    /// Polls in the present call that do not.
+    free_polls: usize,
+    /// Whether the last poll did not count.
+    free: bool,
     /// Whether the present call keeps to the backlog.
     bounded: bool,
 }
@@ -69,7 +81,12 @@ impl Reference {
             woken: vec![],
             most_active: 0,
             slack: 0,
+            most: usize::MAX,
+            bounded_results: false,
+            forwards: false,
             polls: 0,
+            free_polls: 0,
+            free: false,
             bounded: true,
         }
     }
@@ -87,10 +104,16 @@ impl Reference {
         }
     }
 
+    pub fn set_size(&mut self, size: usize) {
+        self.size = size.clamp(1, self.most);
+    }
+
     pub fn has_room(&self) -> bool {
         let backlog_is_full = self.bounded
             && match self.backlog {
+                None if self.bounded_results => self.finished.len() > self.size,
                 None => self.due() > self.size,
+                Some(results) if self.bounded_results => self.finished.len() > results.min(self.most),
                 Some(results) => self.finished.len() > results,
             };
         self.active.len() < self.size && !self.paused && !backlog_is_full
@@ -98,7 +121,7 @@ impl Reference {
 
     /// A call begins.
     pub fn begin(&mut self, bounded: bool) {
-        self.polls = 0;
+        (self.polls, self.free_polls) = (0, 0);
         self.bounded = bounded;
     }
 
@@ -112,8 +135,10 @@ impl Reference {
     pub fn happened(&mut self, event: Event) {
         match event {
             Event::Polled(id) => {
-                self.polls += 1;
-                assert!(self.polls <= POLLS, "too many polls in one call");
+                self.free = self.forwards && self.active.contains(&id);
+                self.polls += usize::from(!self.free);
+                self.free_polls += usize::from(self.free);
+                assert!(self.polls <= POLLS && self.free_polls <= self.most, "too many polls in one call");
                 if !self.active.contains(&id) {
                     self.begin_start(id);
                     self.active.push(id);
@@ -134,6 +159,7 @@ impl Reference {
                 }
             }
             Event::Ended(id) => {
+                self.polls += usize::from(self.free);
                 assert!(self.leave(id));
                 self.finished.push(id);
                 self.executed += 1;

@@ -1,0 +1,244 @@
+//! [`InlineSet`]: slots inside the value, and no allocator.
+
+use core::fmt;
+use core::mem;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+
+use pin_project::pin_project;
+
+use super::PinnedSet;
+use super::tree::{SlotCount, Slots, Tree};
+
+/// An active set of `N` slots inside the value itself, from 1 to 32: no allocator, and no atomics.
+///
+/// The futures are in the set, so it is pinned together with the stream that it is part of, by whoever polls that.
+///
+/// A waker of each slot's own would take an allocator, or `unsafe`. So all futures get the waker of the task, and **each
+/// call polls every active future once**, woken or not. That is the cheapest there is for a few slots, about 8; with more
+/// of them that are seldom woken, [`SlotSet`](crate::SlotSet) is the better choice where there is a heap. What else is
+/// different:
+///
+/// - a poll by which a future does not finish is not counted among the 64 of a call, which so polls up to `N` more;
+/// - a waker that outlives its future wakes the task, for nothing.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{inline::InlineSet, prelude::*};
+/// use std::pin::pin;
+///
+/// # futures::executor::block_on(async {
+/// use futures::StreamExt;
+///
+/// // The set alone; the results are on the heap. `pool_map_inline` does without the heap.
+/// let mut squares = pin!((1..=3).pool_map(2, async |x| x * x).with_set(InlineSet::<_, 2>::new()));
+/// assert_eq!(squares.next().await, Some(1));
+/// # });
+/// ```
+#[pin_project]
+pub struct InlineSet<F, const N: usize>
+where
+    Slots<N>: SlotCount,
+{
+    #[pin]
+    slots: <Slots<N> as SlotCount>::Of<F>,
+    /// Which slots hold a future that has not finished, a bit for each.
+    active: u32,
+    /// Which of these are still to be polled in this call.
+    due: u32,
+    /// The slot to look at next.
+    next: u32,
+    /// The slot whose future has panicked, until [`recover`](PinnedSet::recover) is called.
+    panicked: Option<usize>,
+    /// The task that was last parked.
+    task: Option<Waker>,
+    /// Whether no call has begun since.
+    parked: bool,
+}
+
+impl<F, const N: usize> InlineSet<F, N>
+where
+    Slots<N>: SlotCount,
+{
+    /// All slots, a bit for each.
+    const ALL: u32 = u32::MAX >> (u32::BITS as usize - N);
+
+    /// Creates an empty set.
+    pub fn new() -> Self {
+        Self { slots: Default::default(), active: 0, due: 0, next: 0, panicked: None, task: None, parked: false }
+    }
+
+    /// Empties the slot of a future that is active. The slot is vacant even if the future's destructor panics.
+    fn empty(self: Pin<&mut Self>, slot: usize) {
+        let this = self.project();
+        *this.active &= !(1 << slot);
+        *this.due &= !(1 << slot);
+        this.slots.slot_mut(slot).project().future.set(None);
+    }
+}
+
+/// Notes, if the poll of a future panics, which slot it is in. Is forgotten otherwise.
+struct Panicking<'a> {
+    panicked: &'a mut Option<usize>,
+    slot: usize,
+}
+
+impl Drop for Panicking<'_> {
+    fn drop(&mut self) {
+        *self.panicked = Some(self.slot);
+    }
+}
+
+impl<F: Future, const N: usize> PinnedSet<F> for InlineSet<F, N>
+where
+    Slots<N>: SlotCount,
+{
+    type Inside = ();
+
+    #[inline(always)]
+    fn enter(self: Pin<&mut Self>) {
+        let this = self.project();
+        *this.due = *this.active;
+        *this.parked = false;
+    }
+
+    fn len(&self) -> usize {
+        self.active.count_ones() as usize
+    }
+
+    #[inline(always)]
+    fn is_empty(&self) -> bool {
+        self.active == 0
+    }
+
+    fn capacity(&self) -> usize {
+        N
+    }
+
+    #[inline(always)]
+    fn start(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        number: u64,
+        future: F,
+        keep: impl FnOnce(F::Output),
+    ) -> Option<usize> {
+        let this = self.project();
+        let vacant = !*this.active & Self::ALL;
+        debug_assert!(vacant != 0, "a future is started only while there is room");
+        let index = vacant.trailing_zeros() as usize;
+        let mut slot = this.slots.slot_mut(index).project();
+        *slot.number = number;
+        slot.future.set(Some(future));
+        let panicking = Panicking { panicked: this.panicked, slot: index };
+        let poll = match slot.future.as_mut().as_pin_mut() {
+            Some(future) => future.poll(cx),
+            None => Poll::Pending,
+        };
+        mem::forget(panicking);
+        if let Poll::Ready(output) = poll {
+            keep(output);
+            slot.future.set(None);
+            return None;
+        }
+        *this.active |= 1 << index;
+        Some(index)
+    }
+
+    #[inline(always)]
+    fn poll_woken(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        polls: &mut usize,
+        least: usize,
+        keep: impl FnOnce(u64, F::Output),
+    ) -> bool {
+        let mut this = self.project();
+        while *this.due != 0 && *polls > least {
+            let later = *this.due & (u32::MAX << *this.next);
+            let index = if later == 0 { *this.due } else { later }.trailing_zeros();
+            *this.next = (index + 1) % u32::BITS;
+            *this.due &= !(1 << index);
+            let index = index as usize;
+            let mut slot = this.slots.as_mut().slot_mut(index).project();
+            let Some(future) = slot.future.as_mut().as_pin_mut() else { continue };
+            let panicking = Panicking { panicked: this.panicked, slot: index };
+            let poll = future.poll(cx);
+            mem::forget(panicking);
+            if let Poll::Ready(output) = poll {
+                *polls -= 1;
+                keep(*slot.number, output);
+                *this.active &= !(1 << index);
+                slot.future.set(None);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(usize, u64)) {
+        for index in (0..N).filter(|index| self.active >> index & 1 == 1) {
+            visit(index, self.slots.slot(index).number);
+        }
+    }
+
+    fn remove(self: Pin<&mut Self>, slot: usize) {
+        self.empty(slot);
+    }
+
+    fn clear(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        (*this.active, *this.due) = (0, 0);
+        // All at once: a destructor that panics does not save the others.
+        this.slots.set(Default::default());
+    }
+
+    /// Always `true`: the futures have the task's waker, and all were polled in this call.
+    #[inline(always)]
+    fn park(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let this = self.project();
+        match this.task {
+            Some(task) => task.clone_from(cx.waker()),
+            None => *this.task = Some(cx.waker().clone()),
+        }
+        *this.parked = true;
+        true
+    }
+
+    fn wake(&self) {
+        if self.parked {
+            self.task.iter().for_each(Waker::wake_by_ref);
+        }
+    }
+
+    fn recover(mut self: Pin<&mut Self>) -> Option<u64> {
+        let this = self.as_mut().project();
+        let slot = this.panicked.take()?;
+        let number = this.slots.slot(slot).number;
+        // If it was the first poll, the slot is not among the active ones yet.
+        self.empty(slot);
+        Some(number)
+    }
+}
+
+impl<F, const N: usize> Default for InlineSet<F, N>
+where
+    Slots<N>: SlotCount,
+{
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<F, const N: usize> fmt::Debug for InlineSet<F, N>
+where
+    Slots<N>: SlotCount,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InlineSet")
+            .field("active", &self.active.count_ones())
+            .field("slots", &N)
+            .finish_non_exhaustive()
+    }
+}
