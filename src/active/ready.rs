@@ -23,10 +23,10 @@ use alloc::sync::{Arc, Weak};
 use alloc::task::Wake;
 use alloc::vec::Vec;
 use core::sync::atomic::AtomicUsize;
-use core::sync::atomic::Ordering::{Relaxed, SeqCst};
+use core::sync::atomic::Ordering::SeqCst;
 use core::task::Waker;
 
-use super::inside::Inside;
+use super::inside::{InnerBits, Inside, Mark};
 use super::sleeper::{Bed, Sleeper};
 
 /// Slots in a word, and blocks under a summary.
@@ -57,7 +57,7 @@ pub(crate) struct ReadyBits {
     /// Where to look next: 0 for the first word, `i + 1` for summary `i`.
     next: usize,
     /// What this thread is known by while it polls the set: the same as in the root.
-    mark: usize,
+    mark: Mark,
     bed: Bed,
 }
 
@@ -67,14 +67,14 @@ struct Bits {
     /// Set and taken from anywhere.
     outer: AtomicUsize,
     /// Set and taken by the polling thread alone.
-    inner: AtomicUsize,
+    inner: InnerBits,
 }
 
 /// The task that polls the set, and the ready bits of the first slots.
 struct Root {
     bits: Bits,
     /// What a thread that polls the set is known by.
-    mark: usize,
+    mark: Mark,
     sleeper: Sleeper,
 }
 
@@ -91,30 +91,19 @@ struct Block {
 struct RootWaker {
     root: Arc<Root>,
     slot: usize,
-    bit: usize,
 }
 
 /// What the waker of any other slot points to.
 struct BlockWaker {
     block: Arc<Block>,
     slot: usize,
-    bit: usize,
 }
 
 impl Bits {
-    /// Sets a bit from inside of a poll.
-    #[inline(always)]
-    fn set_inner(&self, bit: usize) {
-        self.inner.store(self.inner.load(Relaxed) | bit, Relaxed);
-    }
-
     /// Takes all bits.
     #[inline(always)]
     fn take(&self) -> usize {
-        let inner = self.inner.load(Relaxed);
-        if inner != 0 {
-            self.inner.store(0, Relaxed);
-        }
+        let inner = self.inner.take();
         let outer = if self.outer.load(SeqCst) == 0 { 0 } else { self.outer.swap(0, SeqCst) };
         inner | outer
     }
@@ -122,7 +111,7 @@ impl Bits {
     /// Returns whether a bit is set.
     #[inline(always)]
     fn any(&self) -> bool {
-        self.inner.load(Relaxed) | self.outer.load(SeqCst) != 0
+        self.inner.get() | self.outer.load(SeqCst) != 0
     }
 }
 
@@ -133,11 +122,11 @@ impl Wake for RootWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let root = &*self.root;
-        if Inside::is(root.mark) {
-            root.bits.set_inner(self.bit);
+        if root.mark.is_inside() {
+            root.bits.inner.set(bit(self.slot));
         } else if !root.sleeper.wake_for(self.slot) {
             // What was in the word does not matter: then it takes no loop.
-            root.bits.outer.fetch_or(self.bit, SeqCst);
+            root.bits.outer.fetch_or(bit(self.slot), SeqCst);
             root.sleeper.wake();
         }
     }
@@ -151,17 +140,23 @@ impl Wake for BlockWaker {
     fn wake_by_ref(self: &Arc<Self>) {
         let block = &*self.block;
         let bits = &block.words[self.slot / WIDTH % WORDS];
-        if Inside::is(block.root.mark) {
-            bits.set_inner(self.bit);
-            block.summary.set_inner(block.mark);
+        if block.root.mark.is_inside() {
+            bits.inner.set(bit(self.slot));
+            block.summary.inner.set(block.mark);
         } else if !block.root.sleeper.wake_for(self.slot) {
-            bits.outer.fetch_or(self.bit, SeqCst);
+            bits.outer.fetch_or(bit(self.slot), SeqCst);
             if block.summary.outer.load(SeqCst) & block.mark == 0 {
                 block.summary.outer.fetch_or(block.mark, SeqCst);
             }
             block.root.sleeper.wake();
         }
     }
+}
+
+/// The bit of a slot in its word.
+#[inline(always)]
+const fn bit(slot: usize) -> usize {
+    1 << (slot % WIDTH)
 }
 
 /// Takes the lowest bit, which there must be, out of `bits`, and returns its position.
@@ -176,7 +171,7 @@ impl ReadyBits {
     pub(crate) fn new() -> Self {
         let root = Arc::new_cyclic(|root: &Weak<Root>| Root {
             bits: Bits::default(),
-            mark: root.as_ptr().addr(),
+            mark: Mark::new(root.as_ptr()),
             sleeper: Sleeper::new(),
         });
         Self {
@@ -198,9 +193,8 @@ impl ReadyBits {
     /// Makes the waker of a slot. Slots are asked for in rising order, without gaps; asking again for an earlier one
     /// makes another waker for the same bit.
     pub(crate) fn waker(&mut self, slot: usize) -> Waker {
-        let bit = 1 << (slot % WIDTH);
         if slot < WIDTH {
-            return Waker::from(Arc::new(RootWaker { root: Arc::clone(&self.root), slot, bit }));
+            return Waker::from(Arc::new(RootWaker { root: Arc::clone(&self.root), slot }));
         }
         let number = slot / (WIDTH * WORDS);
         if number == self.blocks.len() {
@@ -214,7 +208,7 @@ impl ReadyBits {
                 root: Arc::clone(&self.root),
             }));
         }
-        Waker::from(Arc::new(BlockWaker { block: Arc::clone(&self.blocks[number]), slot, bit }))
+        Waker::from(Arc::new(BlockWaker { block: Arc::clone(&self.blocks[number]), slot }))
     }
 
     /// Says that the poller is at work and need not be woken.
@@ -222,7 +216,7 @@ impl ReadyBits {
     pub(crate) fn unpark(&mut self) {
         if let Some(slot) = self.bed.get_up(&self.root.sleeper) {
             // Nothing was left when the task lay down.
-            (self.slots, self.first_slot) = (1 << (slot % WIDTH), slot - slot % WIDTH);
+            (self.slots, self.first_slot) = (bit(slot), slot - slot % WIDTH);
         }
     }
 
@@ -287,6 +281,7 @@ impl ReadyBits {
     }
 
     /// Registers the task to be woken, and looks once more: returns `false` if a slot has been woken already.
+    #[inline]
     pub(crate) fn park(&mut self, waker: &Waker) -> bool {
         self.unpark();
         if (self.slots | self.words | self.marked) != 0 {
@@ -301,6 +296,7 @@ impl ReadyBits {
     }
 
     /// Wakes the task if it is parked.
+    #[inline(always)]
     pub(crate) fn wake(&self) {
         self.root.sleeper.wake();
     }

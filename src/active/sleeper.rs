@@ -132,6 +132,7 @@ impl Bed {
 
     /// Says that the task has to be woken. Then the poller has to look whether there is anything to do by now. It must
     /// have got up before.
+    #[inline]
     pub(super) fn lie_down(&mut self, sleeper: &Sleeper, waker: &Waker) {
         let state = self.register(sleeper, waker);
         self.taken = true;

@@ -36,11 +36,15 @@ pub struct SlotSet<F> {
     slots: Vec<Pin<Box<Slot<F>>>>,
     /// How many slots hold a future that has not finished.
     active: usize,
-    /// The first of the vacant slots, which are linked by `next_vacant`: the one emptied last, while it is in the cache.
+    /// The first of the vacant slots, which are linked: the one emptied last, while it is in the cache.
     vacant: usize,
     /// The slot whose future has panicked, until [`recover`](PinnedSet::recover) is called.
     panicked: usize,
 }
+
+/// The number of a future, or the link from one vacant slot to the next. In bytes, for which 32-bit targets need no padding.
+#[derive(Clone, Copy)]
+struct Number([u8; 8]);
 
 /// How many late wake-ups are passed over at a time.
 const LATE: usize = 64;
@@ -53,12 +57,33 @@ const NONE: usize = usize::MAX;
 #[repr(C)]
 struct Slot<F> {
     waker: Waker,
-    /// The number that the future was started with.
-    number: u64,
-    /// The vacant slot after this one.
-    next_vacant: usize,
+    /// The number that the future was started with; while there is none, the vacant slot after this one.
+    number: Number,
     #[pin]
     future: Option<F>,
+}
+
+impl Number {
+    #[inline(always)]
+    fn new(number: u64) -> Self {
+        Self(number.to_ne_bytes())
+    }
+
+    #[inline(always)]
+    fn get(self) -> u64 {
+        u64::from_ne_bytes(self.0)
+    }
+
+    #[inline(always)]
+    fn link(slot: usize) -> Self {
+        Self::new(slot as u64)
+    }
+
+    #[inline(always)]
+    #[allow(clippy::cast_possible_truncation)]
+    fn as_link(self) -> usize {
+        self.get() as usize
+    }
 }
 
 impl<F> SlotSet<F> {
@@ -73,15 +98,27 @@ impl<F> SlotSet<F> {
     fn grow(&mut self) {
         let slot = self.slots.len();
         let waker = self.ready.waker(slot);
-        self.slots.push(Box::pin(Slot { future: None, number: 0, next_vacant: NONE, waker }));
+        self.slots.push(Box::pin(Slot { future: None, number: Number::link(NONE), waker }));
         self.vacant = slot;
+    }
+
+    /// Links all vacant slots anew.
+    #[cold]
+    fn link_vacant(&mut self) {
+        self.vacant = NONE;
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if slot.future.is_none() {
+                *slot.as_mut().project().number = Number::link(self.vacant);
+                self.vacant = index;
+            }
+        }
     }
 
     /// Empties the slot of a future that is active. The slot is vacant even if the future's destructor panics.
     #[inline(always)]
     fn empty(&mut self, index: usize) {
         let mut slot = self.slots[index].as_mut().project();
-        *slot.next_vacant = mem::replace(&mut self.vacant, index);
+        *slot.number = Number::link(mem::replace(&mut self.vacant, index));
         self.active -= 1;
         slot.future.set(None);
     }
@@ -125,7 +162,7 @@ impl<F: Future> PinnedSet<F> for SlotSet<F> {
         }
         let index = this.vacant;
         let mut slot = this.slots[index].as_mut().project();
-        *slot.number = number;
+        let link = mem::replace(slot.number, Number::new(number));
         slot.future.set(Some(future));
         let panicking = Panicking { panicked: &mut this.panicked, slot: index };
         let poll = match slot.future.as_mut().as_pin_mut() {
@@ -135,11 +172,12 @@ impl<F: Future> PinnedSet<F> for SlotSet<F> {
         mem::forget(panicking);
         if let Poll::Ready(output) = poll {
             // Most futures of a fast source finish here, and need not take the slot at all.
+            *slot.number = link;
             keep(output);
             slot.future.set(None);
             return None;
         }
-        this.vacant = *slot.next_vacant;
+        this.vacant = link.as_link();
         this.active += 1;
         Some(index)
     }
@@ -168,8 +206,8 @@ impl<F: Future> PinnedSet<F> for SlotSet<F> {
             let poll = future.poll(&mut Context::from_waker(slot.waker));
             mem::forget(panicking);
             if let Poll::Ready(output) = poll {
-                keep(*slot.number, output);
-                *slot.next_vacant = mem::replace(&mut this.vacant, index);
+                keep(slot.number.get(), output);
+                *slot.number = Number::link(mem::replace(&mut this.vacant, index));
                 this.active -= 1;
                 slot.future.set(None);
                 return true;
@@ -181,7 +219,7 @@ impl<F: Future> PinnedSet<F> for SlotSet<F> {
     fn for_each(&self, visit: &mut dyn FnMut(usize, u64)) {
         for (index, slot) in self.slots.iter().enumerate() {
             if slot.future.is_some() {
-                visit(index, slot.number);
+                visit(index, slot.number.get());
             }
         }
     }
@@ -211,6 +249,7 @@ impl<F: Future> PinnedSet<F> for SlotSet<F> {
         this.ready.park(cx.waker())
     }
 
+    #[inline(always)]
     fn wake(&self) {
         self.ready.wake();
     }
@@ -219,10 +258,11 @@ impl<F: Future> PinnedSet<F> for SlotSet<F> {
         let this = self.get_mut();
         let index = mem::replace(&mut this.panicked, NONE);
         let slot = this.slots.get_mut(index)?;
-        let number = slot.number;
+        let number = slot.number.get();
         if this.vacant == index {
-            // It was the first poll.
+            // It was the first poll: the slot is still the first vacant one, and its link has been overwritten.
             slot.as_mut().project().future.set(None);
+            this.link_vacant();
         } else {
             this.empty(index);
         }

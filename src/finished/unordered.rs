@@ -15,6 +15,15 @@ pub struct Unordered<T> {
     gathered: usize,
 }
 
+impl<T> Unordered<T> {
+    /// Makes room for twice as many: by itself, a queue would begin with four, which is much for a small pool.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) {
+        self.queue.reserve_exact(self.queue.len().max(1));
+    }
+}
+
 impl<T> Finished for Unordered<T> {
     type Output = T;
 
@@ -23,6 +32,9 @@ impl<T> Finished for Unordered<T> {
         if self.first.is_none() && self.queue.is_empty() {
             self.first = Some((number, output));
         } else {
+            if self.queue.len() == self.queue.capacity() {
+                self.grow();
+            }
             self.queue.push_back((number, output));
         }
     }

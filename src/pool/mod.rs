@@ -134,6 +134,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// # });
     /// ```
     #[doc(alias = "push")]
+    #[inline]
     pub fn spawn_n(&mut self, future: F) -> Key {
         self.engine.active.wake();
         self.waiting.push(future)
@@ -649,6 +650,7 @@ impl<F: Future, S: ActiveSet<F>> Progress for Pool<F, S> {
         self.poll_progress_within(cx, &mut POLLS.clone())
     }
 
+    #[inline]
     fn poll_next_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         this.engine.finished.unfocus();
