@@ -16,11 +16,12 @@ pub struct Unordered<T> {
 }
 
 impl<T> Unordered<T> {
-    /// Makes room for twice as many: by itself, a queue would begin with four, which is much for a small pool.
+    /// Makes room for half as many again: by itself a queue would begin with four and double, which is much for a small
+    /// pool.
     #[cold]
     #[inline(never)]
     fn grow(&mut self) {
-        self.queue.reserve_exact(self.queue.len().max(1));
+        self.queue.reserve_exact((self.queue.len() / 2).max(2));
     }
 }
 
