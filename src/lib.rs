@@ -30,10 +30,14 @@ mod ring;
 #[cfg(feature = "alloc")]
 pub mod scope;
 mod source;
-
-pub use crate::active::{ActiveSet, PinnedSet};
 #[cfg(feature = "alloc")]
-pub use crate::active::{SlotSet, UnorderedSet};
+mod sync;
+
+#[cfg(feature = "alloc")]
+pub use crate::active::SlotSet;
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+pub use crate::active::UnorderedSet;
+pub use crate::active::{ActiveSet, PinnedSet};
 #[cfg(feature = "alloc")]
 pub use crate::batches::{Batches, Counts, Gather, TimedBatches, yield_when};
 pub use crate::callback::{Callback, CallbackExt};

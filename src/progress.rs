@@ -169,17 +169,21 @@ pass_through! {
 
 #[cfg(feature = "alloc")]
 pass_through! {
+    Chunks<St> []
+    ReadyChunks<St> []
+    TryChunks<St: TryStream> []
+    TryReadyChunks<St: TryStream> []
+}
+
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+pass_through! {
     BufferUnordered<St> [St::Item: Future]
     Buffered<St> [St::Item: Future]
-    Chunks<St> []
     FlatMapUnordered<St, U, F> [F: FnMut(St::Item) -> U, U: Stream + Unpin]
     FlattenUnordered<St> [St::Item: Stream + Unpin]
-    ReadyChunks<St> []
     TryBufferUnordered<St: TryStream> [St::Ok: TryFuture]
     TryBuffered<St: TryStream> [St::Ok: TryFuture]
-    TryChunks<St: TryStream> []
     TryFlattenUnordered<St: TryStream> [St::Ok: TryStream + Unpin, <St::Ok as TryStream>::Error: From<St::Error>]
-    TryReadyChunks<St: TryStream> []
 }
 
 impl<St: Progress, S, Fut, F, B> Progress for stream::Scan<St, S, Fut, F>

@@ -264,6 +264,18 @@ fn pushing_and_cancelling_wake_the_task_that_waits() {
 }
 
 #[test]
+fn it_is_the_last_task_that_is_woken() {
+    let [(first, first_waker), (second, second_waker)] = [Wakes::new(), Wakes::new()];
+    let mut pool = pin!(InlinePool::<_, 1, 2>::new());
+    assert!(pool.as_mut().try_spawn(pending::<()>()).is_ok());
+    for waker in [first_waker, second_waker] {
+        assert!(pool.as_mut().poll_next(&mut Context::from_waker(&waker)).is_pending());
+    }
+    assert!(pool.as_mut().try_spawn(pending()).is_ok());
+    assert_eq!((first.count(), second.count()), (0, 1));
+}
+
+#[test]
 fn taking_a_result_wakes_the_task_that_waits_for_room() {
     let (wakes, waker) = Wakes::new();
     let mut pool = InlinePool::<_, 1, 2>::new();

@@ -45,7 +45,7 @@ where
     slots: <Slots<N> as SlotCount>::Of<F>,
     /// Which slots hold a future that has not finished, a bit for each.
     active: u32,
-    /// Which of these are still to be polled in this call.
+    /// Which slots are still to be polled in this call, if there is a future.
     due: u32,
     /// The slot to look at next.
     next: u32,
@@ -61,9 +61,6 @@ impl<F, const N: usize> InlineSet<F, N>
 where
     Slots<N>: SlotCount,
 {
-    /// All slots, a bit for each.
-    const ALL: u32 = u32::MAX >> (u32::BITS as usize - N);
-
     /// Creates an empty set.
     pub fn new() -> Self {
         Self { slots: Default::default(), active: 0, due: 0, next: 0, panicked: None, task: None, parked: false }
@@ -73,7 +70,6 @@ where
     fn empty(self: Pin<&mut Self>, slot: usize) {
         let this = self.project();
         *this.active &= !(1 << slot);
-        *this.due &= !(1 << slot);
         this.slots.slot_mut(slot).project().future.set(None);
     }
 }
@@ -125,9 +121,8 @@ where
         keep: impl FnOnce(F::Output),
     ) -> Option<usize> {
         let this = self.project();
-        let vacant = !*this.active & Self::ALL;
-        debug_assert!(vacant != 0, "a future is started only while there is room");
-        let index = vacant.trailing_zeros() as usize;
+        let index = this.active.trailing_ones() as usize;
+        debug_assert!(index < N, "a future is started only while there is room");
         let mut slot = this.slots.slot_mut(index).project();
         *slot.number = number;
         slot.future.set(Some(future));

@@ -15,7 +15,7 @@ mod sleeper;
 #[cfg(feature = "alloc")]
 mod slot;
 mod tree;
-#[cfg(feature = "alloc")]
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 mod unordered;
 
 use core::pin::Pin;
@@ -27,7 +27,7 @@ pub(crate) use self::ready::ReadyBits;
 #[cfg(feature = "alloc")]
 pub use self::slot::SlotSet;
 pub use self::tree::{SlotCount, Slots};
-#[cfg(feature = "alloc")]
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub use self::unordered::UnorderedSet;
 
 /// Stores the active futures of a pool, and polls those that were woken.

@@ -19,15 +19,13 @@
 //!
 //! Blocks are only ever added, so a waker that outlives its future, its slot or the whole pool does no harm.
 
-use alloc::sync::{Arc, Weak};
-use alloc::task::Wake;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::SeqCst;
 use core::task::Waker;
 
 use super::inside::{InnerBits, Inside, Mark};
 use super::sleeper::{Bed, Sleeper};
+use crate::sync::{Arc, AtomicUsize, Weak, wake_by_slot};
 
 /// Slots in a word, and blocks under a summary.
 const WIDTH: usize = usize::BITS as usize;
@@ -115,12 +113,11 @@ impl Bits {
     }
 }
 
-impl Wake for RootWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
+wake_by_slot!(RootWaker, BlockWaker);
 
-    fn wake_by_ref(self: &Arc<Self>) {
+impl RootWaker {
+    #[inline(always)]
+    fn wake_slot(&self) {
         let root = &*self.root;
         if root.mark.is_inside() {
             root.bits.inner.set(bit(self.slot));
@@ -132,12 +129,9 @@ impl Wake for RootWaker {
     }
 }
 
-impl Wake for BlockWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
+impl BlockWaker {
+    #[inline(always)]
+    fn wake_slot(&self) {
         let block = &*self.block;
         let bits = &block.words[self.slot / WIDTH % WORDS];
         if block.root.mark.is_inside() {

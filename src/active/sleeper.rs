@@ -13,15 +13,16 @@
 //! and read without a lock; for any other task there is an [`AtomicWaker`]. The poller owns the waker, so what the wakers
 //! share does not keep a task in memory that is long gone.
 
-#[cfg(feature = "std")]
-use alloc::sync::{Arc, Weak};
-use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering::SeqCst;
 use core::task::Waker;
 #[cfg(feature = "std")]
 use std::sync::OnceLock;
 
 use futures_util::task::AtomicWaker;
+
+use crate::sync::AtomicUsize;
+#[cfg(feature = "std")]
+use crate::sync::{Arc, Weak};
 
 /// The task is at work, or has been woken and told nothing.
 const AWAKE: usize = 0;

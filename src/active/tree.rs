@@ -43,6 +43,7 @@ pub trait SlotCount {
 }
 
 /// A slot, or a tree of slots.
+#[allow(unreachable_pub, reason = "a bound of what is public")]
 pub trait Tree<F>: Default {
     /// The number of slots.
     const LEN: usize;

@@ -25,13 +25,13 @@ use alloc::vec::Vec;
 use core::hash::BuildHasherDefault;
 use core::mem;
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use core::sync::atomic::{AtomicBool, AtomicUsize};
 use core::task::Waker;
 
 use hashbrown::HashMap;
 
 use crate::finished::NumberHasher;
 use crate::lock::Lock;
+use crate::sync::{AtomicBool, AtomicUsize};
 
 /// How often the scope looks before it offers room that was offered to one who does not answer to the next.
 const PATIENCE: u8 = 32;

@@ -1,7 +1,6 @@
 //! [`Scope`]: the handle, and the operations that wait.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
@@ -16,6 +15,7 @@ use super::iterwait::{Arriving, IterWait, iterwait};
 use super::task::{Cell, Stopped, Task, Tracked};
 use crate::engine::POLLS;
 use crate::lock::Lock;
+use crate::sync::Arc;
 
 /// The handle of a scope: pushes tasks into it, from its body, from its tasks, or from elsewhere.
 ///

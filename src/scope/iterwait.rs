@@ -1,7 +1,6 @@
 //! [`iterwait`]: the results of many handles, as they come in.
 
 use alloc::collections::VecDeque;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::iter;
@@ -18,6 +17,7 @@ use crate::batches::{Batches, Gather};
 use crate::finished::{Finished, Gathering, Unordered};
 use crate::key::Key;
 use crate::lock::Lock;
+use crate::sync::Arc;
 
 /// Waits for tasks: a stream of their results, in the order in which they finish.
 ///
@@ -158,7 +158,7 @@ impl<T> Arriving<T> {
             }
             let Some(place) = self.arrived.pop_front() else { return Poll::Pending };
             let Some(mut task) = self.tasks.get_mut(place).and_then(Option::take) else { continue };
-            let control = task.control().map(Arc::clone);
+            let control = task.control().cloned();
             let Some((_, result)) = task.take() else {
                 // Not ended, then: kept until it has.
                 self.tasks[place] = Some(task);

@@ -66,7 +66,6 @@ mod handle;
 mod iterwait;
 mod task;
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
@@ -89,6 +88,7 @@ use crate::finished::{Finished, Tally};
 use crate::key::Key;
 use crate::queue::Queue;
 use crate::source::Source;
+use crate::sync::Arc;
 
 /// Runs `body` together with the tasks that it spawns, of which at most `size` are active at once; gives the body's
 /// output when all tasks have ended.
@@ -278,7 +278,7 @@ impl<B: Future<Output = ()>> Drop for Abandon<'_, B> {
 
 impl<B: Future<Output = ()>> Tasks<B> {
     // Without the standard library, a scope and its handles stay on one thread, and an `Arc` is a slower `Rc`.
-    #[cfg_attr(not(feature = "std"), expect(clippy::arc_with_non_send_sync))]
+    #[cfg_attr(not(feature = "std"), allow(clippy::arc_with_non_send_sync))]
     fn new(size: usize) -> Self {
         let mut ready = ReadyBits::new();
         let body_waker = ready.waker(BODY);

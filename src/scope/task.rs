@@ -1,11 +1,9 @@
 //! [`Task`], the handle; the cell that it shares with its future; and [`Tracked`], the future as the scope keeps it.
 
-use alloc::sync::Arc;
 use core::error::Error;
 use core::fmt;
 use core::mem;
 use core::pin::Pin;
-use core::sync::atomic::AtomicU8;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::task::{Context, Poll, Waker};
 
@@ -17,6 +15,7 @@ use super::iterwait::Arrivals;
 use crate::key::Key;
 use crate::lock::Lock;
 use crate::panic::{Panic, contain, contain_and_forget};
+use crate::sync::{Arc, AtomicU8};
 
 /// Why a task has no output.
 #[derive(Debug)]
