@@ -66,6 +66,7 @@ pub(crate) struct Engine<S, R> {
 
 impl<S, R: Finished> Engine<S, R> {
     /// Creates an engine. A size of 0 is taken as 1, one that there is no room for as the largest that there is.
+    #[inline(always)]
     pub(crate) fn new<F: Future>(size: usize, active: S, finished: R) -> Self
     where
         S: PinnedSet<F>,
@@ -79,18 +80,54 @@ impl<S, R: Finished> Engine<S, R> {
         self.next == 0
     }
 
-    /// Exchanges the active set and the results for others, which must stand for the same.
-    pub(crate) fn convert<F: Future, S2: PinnedSet<F>, R2: Finished>(
-        self,
-        convert: impl FnOnce(S, R) -> (S2, R2),
-    ) -> Engine<S2, R2> {
-        let Self { active, finished, size, limit: _, backlog, backlog_is_size, next } = self;
-        let (active, finished) = convert(active, finished);
-        let mut engine = Engine { next, ..Engine::new(size, active, finished) };
-        if !backlog_is_size {
-            engine.set_backlog(backlog);
-        }
+    /// Exchanges the active set for another, which must stand for the same.
+    pub(crate) fn with_active<F2: Future, S2: PinnedSet<F2>>(self, active: S2) -> Engine<S2, R> {
+        let Self { active: _, finished, size, limit, backlog, backlog_is_size, next } = self;
+        let mut engine = Engine { active, finished, size, limit, backlog, backlog_is_size, next };
+        engine.fit::<F2>();
         engine
+    }
+
+    /// Exchanges the results for others, which must stand for the same.
+    #[inline(always)]
+    pub(crate) fn map_finished<F: Future, R2: Finished>(self, map: impl FnOnce(R) -> R2) -> Engine<S, R2>
+    where
+        S: PinnedSet<F>,
+    {
+        let Self { active, finished, size, limit, backlog, backlog_is_size, next } = self;
+        let mut engine = Engine { active, finished: map(finished), size, limit, backlog, backlog_is_size, next };
+        engine.fit::<F>();
+        engine
+    }
+
+    /// Keeps size and backlog within what there is room for.
+    #[inline(always)]
+    fn fit<F: Future>(&mut self)
+    where
+        S: PinnedSet<F>,
+    {
+        self.fit_size::<F>(self.size);
+        if !self.backlog_is_size {
+            self.fit_backlog(self.backlog);
+        }
+    }
+
+    fn fit_size<F: Future>(&mut self, size: usize)
+    where
+        S: PinnedSet<F>,
+    {
+        self.size = size.clamp(1, self.active.capacity().min(self.finished.room()));
+        if !self.is_paused() {
+            self.limit = self.size;
+        }
+        if self.backlog_is_size {
+            self.backlog = self.size;
+        }
+    }
+
+    fn fit_backlog(&mut self, results: usize) {
+        self.backlog = results.min(self.finished.room());
+        self.finished.count_all();
     }
 
     pub(crate) fn active_mut(self: Pin<&mut Self>) -> Pin<&mut S> {
@@ -110,13 +147,7 @@ impl<S, R: Finished> Engine<S, R> {
     where
         S: PinnedSet<F>,
     {
-        self.size = size.clamp(1, self.active.capacity().min(self.finished.room()));
-        if !self.is_paused() {
-            self.limit = self.size;
-        }
-        if self.backlog_is_size {
-            self.backlog = self.size;
-        }
+        self.fit_size::<F>(size);
         self.active.wake();
     }
 
@@ -129,9 +160,8 @@ impl<S, R: Finished> Engine<S, R> {
     where
         S: PinnedSet<F>,
     {
-        self.backlog = results.min(self.finished.room());
         self.backlog_is_size = false;
-        self.finished.count_all();
+        self.fit_backlog(results);
         self.active.wake();
     }
 

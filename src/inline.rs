@@ -191,9 +191,7 @@ where
     /// # });
     /// ```
     pub fn take_result(self: Pin<&mut Self>, key: Key) -> Option<F::Output> {
-        let engine = self.project().engine;
-        engine.active.wake();
-        engine.finished_mut().take(key.0)
+        self.project().engine.finished_mut().take(key.0)
     }
 
     /// Drops the future with this key, if it is waiting or active, and frees its place at once; returns whether it was.

@@ -31,10 +31,12 @@ impl<T, const N: usize, const M: usize> Ring<T, N, M> {
         if place < Self::CAPACITY { place } else { place - Self::CAPACITY }
     }
 
+    #[inline(always)]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
         if index < self.len { self.places.as_flattened()[self.place(index)].as_ref() } else { None }
     }
 
+    #[inline(always)]
     pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         let place = self.place(index);
         if index < self.len { self.places.as_flattened_mut()[place].as_mut() } else { None }

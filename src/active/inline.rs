@@ -45,6 +45,8 @@ where
     slots: <Slots<N> as SlotCount>::Of<F>,
     /// Which slots hold a future that has not finished, a bit for each.
     active: u32,
+    /// How many these are.
+    len: usize,
     /// Which slots are still to be polled in this call, if there is a future.
     due: u32,
     /// The slot to look at next.
@@ -63,13 +65,23 @@ where
 {
     /// Creates an empty set.
     pub fn new() -> Self {
-        Self { slots: Default::default(), active: 0, due: 0, next: 0, panicked: None, task: None, parked: false }
+        Self {
+            slots: Default::default(),
+            active: 0,
+            len: 0,
+            due: 0,
+            next: 0,
+            panicked: None,
+            task: None,
+            parked: false,
+        }
     }
 
     /// Empties the slot of a future that is active. The slot is vacant even if the future's destructor panics.
     fn empty(self: Pin<&mut Self>, slot: usize) {
         let this = self.project();
         *this.active &= !(1 << slot);
+        *this.len = this.active.count_ones() as usize;
         this.slots.slot_mut(slot).project().future.set(None);
     }
 }
@@ -100,12 +112,7 @@ where
     }
 
     fn len(&self) -> usize {
-        self.active.count_ones() as usize
-    }
-
-    #[inline(always)]
-    fn is_empty(&self) -> bool {
-        self.active == 0
+        self.len
     }
 
     fn capacity(&self) -> usize {
@@ -138,6 +145,7 @@ where
             return None;
         }
         *this.active |= 1 << index;
+        *this.len += 1;
         Some(index)
     }
 
@@ -165,6 +173,7 @@ where
                 *polls -= 1;
                 keep(*slot.number, output);
                 *this.active &= !(1 << index);
+                *this.len -= 1;
                 slot.future.set(None);
                 return true;
             }
@@ -184,7 +193,7 @@ where
 
     fn clear(self: Pin<&mut Self>) {
         let mut this = self.project();
-        (*this.active, *this.due) = (0, 0);
+        (*this.active, *this.len, *this.due) = (0, 0, 0);
         // All at once: a destructor that panics does not save the others.
         this.slots.set(Default::default());
     }
@@ -231,9 +240,6 @@ where
     Slots<N>: SlotCount,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InlineSet")
-            .field("active", &self.active.count_ones())
-            .field("slots", &N)
-            .finish_non_exhaustive()
+        f.debug_struct("InlineSet").field("active", &self.len).field("slots", &N).finish_non_exhaustive()
     }
 }

@@ -66,11 +66,13 @@ impl<T, const N: usize> Finished for InlineUnordered<T, N> {
 
 impl<T, const N: usize> InlineOrdered<T, N> {
     /// Finds a future that has not finished.
+    #[inline(always)]
     fn find(&self, number: u64) -> Option<usize> {
         (self.run..self.started.len()).find(|&index| self.started.get(index).is_some_and(|it| it.0 == number))
     }
 
     /// Lengthens the run by those behind it that have finished.
+    #[inline(always)]
     fn run_on(&mut self) {
         while let Some((_, Some(_))) = self.started.get(self.run) {
             self.run += 1;
@@ -81,6 +83,7 @@ impl<T, const N: usize> InlineOrdered<T, N> {
 impl<T, const N: usize> Finished for InlineOrdered<T, N> {
     type Output = T;
 
+    #[inline(always)]
     fn started(&mut self, number: u64, _slot: usize) {
         assert!(self.started.push_back((number, None)).is_ok(), "{ROOM}");
     }
@@ -164,6 +167,7 @@ impl<T, const N: usize> IntoUnordered for InlineUnordered<T, N> {
 impl<T, const N: usize> IntoUnordered for InlineOrdered<T, N> {
     type Unordered = InlineUnordered<T, N>;
 
+    #[inline]
     fn into_unordered(mut self) -> InlineUnordered<T, N> {
         let mut unordered = InlineUnordered::default();
         while let Some((number, started)) = self.started.pop_front() {

@@ -121,6 +121,7 @@ where
 }
 
 impl<Src, Fut, R, S> PoolMap<Src, Fut, R, S> {
+    #[inline(always)]
     fn from_parts(source: Src, engine: Engine<S, R>) -> Self {
         Self { source, engine, futures: PhantomData }
     }
@@ -157,11 +158,12 @@ where
     /// # }
     /// ```
     #[doc(alias = "buffer_unordered")]
+    #[inline]
     pub fn unordered(self) -> PoolMap<Src, Fut, R::Unordered, S>
     where
         R: IntoUnordered,
     {
-        let engine = self.engine.convert(|active, finished| (active, finished.into_unordered()));
+        let engine = self.engine.map_finished(IntoUnordered::into_unordered);
         PoolMap::from_parts(self.source, engine)
     }
 
@@ -222,7 +224,7 @@ where
         R: Order<Output = T>,
     {
         self.assert_fresh("catch_unwind");
-        let engine = self.engine.convert(|_, _| (SlotSet::new(), Default::default()));
+        let engine = self.engine.with_active(SlotSet::new()).map_finished(|_| Default::default());
         PoolMap::from_parts(Catching::new(self.source), engine)
     }
 
@@ -255,7 +257,7 @@ where
         R: Order<Output = Result<U, E>>,
     {
         self.assert_fresh("fail_fast");
-        let engine = self.engine.convert(|active, finished| (active, FailFast::new(finished)));
+        let engine = self.engine.map_finished(FailFast::new);
         PoolMap::from_parts(self.source, engine)
     }
 
@@ -281,7 +283,7 @@ where
     #[track_caller]
     pub fn with_set<S2: PinnedSet<Fut>>(self, set: S2) -> PoolMap<Src, Fut, R, S2> {
         self.assert_fresh("with_set");
-        PoolMap::from_parts(self.source, self.engine.convert(|_, finished| (set, finished)))
+        PoolMap::from_parts(self.source, self.engine.with_active(set))
     }
 }
 
