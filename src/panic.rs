@@ -105,7 +105,6 @@ impl Panic {
     ///
     /// Always.
     #[cfg(feature = "std")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
     pub fn resume(self) -> ! {
         panic::resume_unwind(self.into_payload())
     }

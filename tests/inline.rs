@@ -144,6 +144,11 @@ fn backlog_and_size_are_at_most_the_slots() {
     assert_eq!(poll_progress(stream.as_mut()), Poll::Ready(()));
     assert_eq!(stream.finished(), 3);
 
+    let parse = |text: &str| ready(text.parse::<u8>());
+    let mut stream = pin!(["1"; 9].into_iter().pool_map_inline(Slots::<2>, parse).fail_fast().backlog(usize::MAX));
+    assert_eq!(poll_progress(stream.as_mut()), Poll::Ready(()));
+    assert_eq!(stream.finished(), 3);
+
     let mut pool = InlinePool::<std::future::Ready<()>, 4, 1>::new();
     pool.set_size(0);
     pool.set_backlog(9);

@@ -217,7 +217,6 @@ where
     /// # });
     /// ```
     #[cfg(feature = "std")]
-    #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
     #[track_caller]
     pub fn catch_unwind<T>(self) -> PoolMap<Catching<Src, Fut>, CatchUnwind<Fut>, R::Of<Result<T, Panic>>>
     where

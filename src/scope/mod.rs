@@ -130,7 +130,6 @@ use crate::sync::Arc;
 /// # });
 /// ```
 #[cfg(feature = "std")]
-#[cfg_attr(docsrs, doc(cfg(feature = "std")))]
 #[doc(alias = "AioPool")]
 #[doc(alias = "nursery")]
 pub fn scope<'env, F, Fut, T>(size: usize, body: F) -> ScopeFuture<Fut, T, BoxFuture<'env, ()>>
