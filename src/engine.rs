@@ -299,6 +299,7 @@ impl<S, R: Finished> Engine<S, R> {
         if !filled && *polls > 0 {
             return None;
         }
+        let held = self.finished.held();
         if wish(self.as_mut(), &source, *polls == before) {
             return Some(Poll::Ready(true));
         }
@@ -315,6 +316,10 @@ impl<S, R: Finished> Engine<S, R> {
         if *polls == 0 {
             cx.waker().wake_by_ref();
             return Some(Poll::Pending);
+        }
+        if self.finished.held() < held {
+            // What was gathered has made room, and kept the woken futures from having their turn.
+            return None;
         }
         if *polls == before {
             if self.active_mut().park(cx) {

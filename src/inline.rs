@@ -4,11 +4,18 @@
 //!
 //! - **They are pinned by their user**, with [`pin!`](core::pin::pin) or as a part of something that is, before they are
 //!   polled; the futures are inside. `for_each` takes the stream itself, and pins it.
-//! - **A size is a type**, [`Slots<1>`](Slots) to `Slots<32>`. [`InlineSet`] says what wakes what: each call polls every
-//!   active future once.
+//! - **A size is a type**, [`Slots<1>`](Slots) to `Slots<32>`. [`InlineSet`] says what wakes what: each call polls the active
+//!   futures one after the other, woken or not.
 //! - **They hold at most `2 * N` results.** So size and backlog are at most `N`, and in order, too, every result counts
-//!   against the backlog: one slow future idles the other slots once `N` results wait behind it.
-//! - Nothing here makes a `Vec`: there is no `.await` on the chain, and there are no batches.
+//!   against the backlog: one slow future idles the other slots once more than `N` results wait behind it.
+//! - **Size and backlog are set before the value is pinned**: `set_size` and `set_backlog` take `&mut self`.
+//! - Nothing here makes a `Vec`: there is no `.await` on the chain, and there are no batches. `catch_unwind` goes back to
+//!   slots on the heap.
+//! - A stage is put on the stream itself, not on a pinned reference to it: `pool.as_mut().pool_map_inline(..)` is the method
+//!   of any stream, which does not keep the stage below going.
+//!
+//! The value is about as large as `N` futures and `2 * N` results, each with eight to sixteen bytes of its own, and for an
+//! `InlinePool` `QUEUE` futures more.
 //!
 //! ```
 //! use futures::stream::StreamExt;
@@ -53,7 +60,7 @@ use crate::engine::{Call, Engine, POLLS};
 use crate::finished::{Finished, InlineUnordered};
 use crate::key::Key;
 use crate::progress::{Progress, stages};
-use crate::ring::Ring;
+use crate::ring::{ClearOnDrop, Ring};
 use crate::source::Source;
 
 /// A pool of futures of one type, with results by key, all inside the value: `N` futures are active at once, no more and no
@@ -255,8 +262,7 @@ where
         let len = self.len();
         let this = self.project();
         this.engine.active.wake();
-        // Dropped on the way out, also if dropping what is active panics.
-        let _waiting = core::mem::replace(&mut this.waiting.futures, Ring::new());
+        let _waiting = ClearOnDrop(&mut this.waiting.futures);
         this.engine.active_mut().clear();
         len
     }

@@ -1,6 +1,7 @@
 //! [`Ring`]: a queue of bounded length, in place.
 
 use core::fmt;
+use core::mem;
 
 /// A queue of at most `N * M` values, inside the value itself.
 ///
@@ -84,6 +85,20 @@ impl<T, const N: usize, const M: usize> Ring<T, N, M> {
     }
 }
 
+/// Drops all values of a queue when it is dropped itself, where they are: so also if what comes before that panics, or the
+/// destructor of one of them.
+pub(crate) struct ClearOnDrop<'a, T, const N: usize, const M: usize = 1>(pub(crate) &'a mut Ring<T, N, M>);
+
+impl<T, const N: usize, const M: usize> Drop for ClearOnDrop<'_, T, N, M> {
+    fn drop(&mut self) {
+        let rest = ClearOnDrop(&mut *self.0);
+        while let Some(value) = rest.0.pop_front() {
+            drop(value);
+        }
+        mem::forget(rest);
+    }
+}
+
 impl<T, const N: usize, const M: usize> fmt::Debug for Ring<T, N, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ring").field("len", &self.len).field("capacity", &Self::CAPACITY).finish_non_exhaustive()
@@ -92,7 +107,7 @@ impl<T, const N: usize, const M: usize> fmt::Debug for Ring<T, N, M> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::collections::VecDeque;
+    use std::collections::VecDeque;
 
     use proptest::prelude::*;
 

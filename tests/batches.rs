@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 use futures::StreamExt;
 use futures::channel::mpsc;
 use futures::stream::{FusedStream, Stream};
-use futures_pool::{ActiveSet, Pool, SlotSet, UnorderedSet, prelude::*, yield_when};
+use futures_pool::{ActiveSet, InlineSet, PinnedSet, Pool, SlotSet, UnorderedSet, prelude::*, yield_when};
 use tokio::time::{Duration, Instant, sleep, timeout};
 
 use common::{Wakes, run};
@@ -1105,4 +1105,69 @@ on_a_paused_clock! {
     an_ordered_batch_leaves_behind_at_the_time_limit_what_waits_for_an_earlier_one,
     the_timer_fires_while_the_source_is_pending,
     batches_of_borrowed_items_can_be_awaited_inside_of_a_spawned_task,
+}
+
+#[test]
+fn results_that_were_there_before_make_room_when_they_join_a_batch() {
+    let mut stream = (0..10).pool_map(2, ready);
+    run(stream.drive(common::yield_now()));
+    assert_eq!((stream.active(), stream.finished()), (0, 3));
+    // Nothing is active: if the slots were not filled once more, nothing would ever wake the task.
+    let mut batches = stream.batches(yield_when::all_completed);
+    assert_eq!(run(batches.next()), Some((0..10).collect()));
+}
+
+/// A future that was woken together with another one has its turn, though many new ones finish at once in between, and all
+/// join the batch.
+fn woken_beside_one_that_finishes<S: PinnedSet<Answer>>(set: S) {
+    let (wakes, waker) = Wakes::new();
+    let cx = &mut Context::from_waker(&waker);
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..2).map(|_| futures::channel::oneshot::channel()).unzip();
+    let mut items: Vec<Answer> = receivers.into_iter().map(Answer::Later).collect();
+    items.reverse();
+    let items = Rc::new(RefCell::new(items));
+    // After the first two it is pending, and does not wake: the pool hears of what comes later when it is woken itself.
+    let source = futures::stream::poll_fn({
+        let items = Rc::clone(&items);
+        move |_| items.borrow_mut().pop().map_or(Poll::Pending, |item| Poll::Ready(Some(item)))
+    });
+    let batches = source.pool_map(4, |answer| answer).unordered().backlog(usize::MAX).with_set(set);
+    let mut batches = pin!(batches.batches(|&output| output == 7));
+    assert!(batches.as_mut().poll_next(cx).is_pending());
+    items.borrow_mut().extend((0..16).map(|_| Answer::Now(100)));
+    for (sender, output) in senders.into_iter().zip([1, 7]) {
+        sender.send(output).unwrap();
+    }
+    let mut seen = 0;
+    loop {
+        assert!(wakes.count() > seen, "pending, and nothing will wake it; active: {}", batches.active());
+        seen = wakes.count();
+        if let Poll::Ready(batch) = batches.as_mut().poll_next(cx) {
+            assert!(batch.unwrap().contains(&7));
+            break;
+        }
+    }
+}
+
+enum Answer {
+    Now(u8),
+    Later(futures::channel::oneshot::Receiver<u8>),
+}
+
+impl Future for Answer {
+    type Output = u8;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u8> {
+        match &mut *self {
+            Self::Now(output) => Poll::Ready(*output),
+            Self::Later(receiver) => Pin::new(receiver).poll(cx).map(Result::unwrap),
+        }
+    }
+}
+
+#[test]
+fn a_woken_future_has_its_turn_though_results_join_the_batch() {
+    woken_beside_one_that_finishes(SlotSet::default());
+    woken_beside_one_that_finishes(UnorderedSet::default());
+    woken_beside_one_that_finishes(InlineSet::<_, 4>::default());
 }

@@ -520,3 +520,68 @@ fn nothing_is_allocated_for_futures_or_results() {
     let size = size_of_val(&stream);
     assert!((6000..6600).contains(&size), "{size}");
 }
+
+#[test]
+fn what_fails_fast_keeps_the_order_until_then() {
+    let work = async |(id, yields): (usize, usize)| {
+        for _ in 0..yields {
+            yield_now().await;
+        }
+        if id < 5 { Ok(id) } else { Err(id) }
+    };
+    let results = RefCell::new(Vec::new());
+    let chain = [3, 0, 1, 2, 0, 9].into_iter().enumerate().pool_map_inline(Slots::<3>, work).fail_fast();
+    run(chain.for_each(|result| {
+        results.borrow_mut().push(result);
+        ready(())
+    }));
+    assert_eq!(results.take(), [Ok(0), Ok(1), Ok(2), Ok(3), Ok(4), Err(5)]);
+}
+
+#[test]
+fn a_consumer_of_many_items_polls_what_is_stuck_only_so_often() {
+    let polls = Cell::new(0);
+    let polls = &polls;
+    let all_but_one_stuck = |id| {
+        poll_fn(move |_| {
+            polls.set(polls.get() + 1);
+            if id < 31 { Poll::Pending } else { Poll::Ready(id) }
+        })
+    };
+    let mut each = pin!((0..1000).pool_map_inline(Slots::<32>, all_but_one_stuck).unordered().for_each(|_| ready(())));
+    let cx = &mut Context::from_waker(Waker::noop());
+    for _ in 0..3 {
+        polls.set(0);
+        assert!(each.as_mut().poll(cx).is_pending());
+        assert!(polls.get() <= 64 + 8 * 32, "{}", polls.get());
+    }
+}
+
+#[test]
+fn cancelling_all_drops_them_where_they_are() {
+    let dropped = Cell::new(0);
+    struct Counted<'a>(&'a Cell<usize>);
+    impl Drop for Counted<'_> {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+            if self.0.get() == 3 {
+                resume_unwind(Box::new("planned"));
+            }
+        }
+    }
+    let mut pool = pin!(InlinePool::<_, 2, 4>::new());
+    let job = |counted| async move {
+        let _counted = counted;
+        pending::<()>().await;
+    };
+    for _ in 0..2 {
+        assert!(pool.as_mut().try_spawn(job(Counted(&dropped))).is_ok());
+    }
+    assert!(poll_next(pool.as_mut()).is_pending());
+    for _ in 0..4 {
+        assert!(pool.as_mut().try_spawn(job(Counted(&dropped))).is_ok());
+    }
+    // Two are active, four wait; the first of those panics.
+    assert!(catch_unwind(AssertUnwindSafe(|| pool.as_mut().cancel_all())).is_err());
+    assert_eq!((dropped.get(), pool.len()), (6, 0));
+}

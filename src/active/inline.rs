@@ -15,12 +15,13 @@ use super::tree::{SlotCount, Slots, Tree};
 /// The futures are in the set, so it is pinned together with the stream that it is part of, by whoever polls that.
 ///
 /// A waker of each slot's own would take an allocator, or `unsafe`. So all futures get the waker of the task, and **each
-/// call polls every active future once**, woken or not. That is the cheapest there is for a few slots, about 8; with more
-/// of them that are seldom woken, [`SlotSet`](crate::SlotSet) is the better choice where there is a heap. What else is
-/// different:
+/// call polls the active futures one after the other, woken or not**, until one finishes. For a few slots that is the
+/// cheapest there is; where one of many is woken at a time, [`SlotSet`](crate::SlotSet) is cheaper, if there is a heap: see
+/// the figures in the [crate's documentation](crate#without-a-system). What else is different:
 ///
-/// - a poll by which a future does not finish is not counted among the 64 of a call, which so polls up to `N` more;
-/// - a waker that outlives its future wakes the task, for nothing.
+/// - Of the 64 polls of a call, those by which a future does not finish count only while more than 8 are left. So each time
+///   that a stage is asked for an item, it may poll its `N` futures once more than that.
+/// - A waker that outlives its future wakes the task, for nothing.
 ///
 /// # Examples
 ///
@@ -85,6 +86,11 @@ where
         this.slots.slot_mut(slot).project().future.set(None);
     }
 }
+
+/// Of the last polls that a call has, those after which a future goes on being active are free. It has to be able to poll
+/// all futures, as any of them may have been woken; if that used up its polls, a pool at rest would wake itself for ever. More
+/// than one, as each stage keeps some back for the stage below.
+const FREE: usize = 8;
 
 /// Notes, if the poll of a future panics, which slot it is in. Is forgotten otherwise.
 struct Panicking<'a> {
@@ -169,8 +175,10 @@ where
             let panicking = Panicking { panicked: this.panicked, slot: index };
             let poll = future.poll(cx);
             mem::forget(panicking);
-            if let Poll::Ready(output) = poll {
+            if poll.is_ready() || *polls > FREE {
                 *polls -= 1;
+            }
+            if let Poll::Ready(output) = poll {
                 keep(*slot.number, output);
                 *this.active &= !(1 << index);
                 *this.len -= 1;
@@ -198,10 +206,13 @@ where
         this.slots.set(Default::default());
     }
 
-    /// Always `true`: the futures have the task's waker, and all were polled in this call.
+    /// The futures have the task's waker, if all were polled in this call.
     #[inline(always)]
     fn park(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let this = self.project();
+        if *this.due & *this.active != 0 {
+            return false;
+        }
         match this.task {
             Some(task) => task.clone_from(cx.waker()),
             None => *this.task = Some(cx.waker().clone()),

@@ -34,8 +34,9 @@ pub struct Slots<const N: usize>;
 /// Of use for bounds; not meant to be implemented outside of this crate.
 #[diagnostic::on_unimplemented(
     message = "a pool inside a value has from 1 to 32 slots",
-    label = "not a number of slots from 1 to 32",
-    note = "each wake-up polls all of them; for larger pools there is `SlotSet`, on the heap"
+    label = "not known to be from 1 to 32 slots",
+    note = "each wake-up polls all of them; for larger pools there is `SlotSet`, on the heap",
+    note = "where the number is open, say `where Slots<N>: SlotCount`"
 )]
 pub trait SlotCount {
     #[doc(hidden)]

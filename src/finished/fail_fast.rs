@@ -1,6 +1,5 @@
 //! [`FailFast`]: results up to the first error.
 
-use core::mem;
 use core::ops::Range;
 
 #[cfg(feature = "alloc")]
@@ -33,6 +32,10 @@ where
     R: Finished<Output = Result<U, E>> + Default,
 {
     type Output = Result<U, E>;
+
+    fn started(&mut self, number: u64, slot: usize) {
+        self.results.started(number, slot);
+    }
 
     fn push(&mut self, number: u64, output: Result<U, E>) {
         if self.closed {
@@ -85,7 +88,7 @@ where
     }
 
     fn drop_rest(&mut self) {
-        drop(mem::take(&mut self.results));
+        self.results = R::default();
     }
 
     fn size_hint(&self, (lower, upper): (usize, Option<usize>)) -> (usize, Option<usize>) {

@@ -40,6 +40,9 @@ impl<T, const N: usize> Finished for InlineUnordered<T, N> {
     type Output = T;
 
     #[inline(always)]
+    fn started(&mut self, _: u64, _: usize) {}
+
+    #[inline(always)]
     fn push(&mut self, number: u64, output: T) {
         assert!(self.results.push_back((number, output)).is_ok(), "{ROOM}");
     }

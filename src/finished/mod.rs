@@ -34,7 +34,7 @@ pub trait Finished {
     type Output;
 
     /// Takes note that a future was started, and has not ended at once.
-    fn started(&mut self, _number: u64, _slot: usize) {}
+    fn started(&mut self, number: u64, slot: usize);
 
     /// Keeps an output.
     fn push(&mut self, number: u64, output: Self::Output);
@@ -92,6 +92,10 @@ pub trait Finished {
 ///
 /// Of use for bounds; not meant to be implemented outside of this crate.
 #[cfg(feature = "alloc")]
+#[diagnostic::on_unimplemented(
+    message = "batches are of results on the heap",
+    note = "a chain of `pool_map_inline` has no room for a batch; use `pool_map`"
+)]
 pub trait Gathering: Finished {
     /// Calls `when` with each result whose turn has come and that was not gathered yet, up to the first for which it
     /// returns `true`; returns whether there was one.

@@ -95,6 +95,9 @@ impl<T> Finished for Ordered<T> {
     type Output = T;
 
     #[inline(always)]
+    fn started(&mut self, _: u64, _: usize) {}
+
+    #[inline(always)]
     fn push(&mut self, number: u64, output: T) {
         self.settle(number, Place::Held(output));
     }

@@ -29,6 +29,9 @@ impl<T> Finished for Unordered<T> {
     type Output = T;
 
     #[inline(always)]
+    fn started(&mut self, _: u64, _: usize) {}
+
+    #[inline(always)]
     fn push(&mut self, number: u64, output: T) {
         if self.first.is_none() && self.queue.is_empty() {
             self.first = Some((number, output));

@@ -70,6 +70,9 @@ type SlotSet<Fut> = PhantomData<Fut>;
 /// **So results pile up, without a bound, behind a future that does not end.** [`backlog`](Self::backlog) sets another
 /// bound, and counts every result.
 ///
+/// Where the results are [inside the value](crate::inline), there is room for so many only: every result counts, and size
+/// and backlog are at most `N`.
+///
 /// # Panics
 ///
 /// If a future, the closure, or the source panics, the panic passes through. The item it was about is lost; the stream

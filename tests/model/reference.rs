@@ -36,13 +36,13 @@ pub struct Reference {
     /// twice as many results only.
     pub bounded_results: bool,
     /// Whether the futures have the task's own waker. Then all of them are polled in each call, and polls after which a
-    /// future goes on being active do not count.
+    /// future goes on being active are free if there are too few.
     pub forwards: bool,
     /// Polls in the present call that count.
     polls: usize,
-    /// Polls in the present call that do not.
+    /// Polls in the present call that may be free.
     free_polls: usize,
-    /// Whether the last poll did not count.
+    /// Whether the last poll may be.
     free: bool,
     /// Whether the present call keeps to the backlog.
     bounded: bool,
@@ -159,7 +159,9 @@ impl Reference {
                 }
             }
             Event::Ended(id) => {
-                self.polls += usize::from(self.free);
+                if self.free {
+                    (self.polls, self.free_polls) = (self.polls + 1, self.free_polls - 1);
+                }
                 assert!(self.leave(id));
                 self.finished.push(id);
                 self.executed += 1;
@@ -198,7 +200,7 @@ impl Reference {
     /// A call has returned: checks what must hold at rest. `woke` tells whether it woke its task.
     pub fn at_rest(&mut self, outcome: Outcome, woke: bool) {
         // A future in hand has one poll kept for it.
-        let polls = self.polls + usize::from(self.in_hand.is_some());
+        let polls = self.polls + self.free_polls + usize::from(self.in_hand.is_some());
         let out_of_polls = polls >= POLLS;
         if outcome != Outcome::Panicked {
             let idle = self.has_room() && !self.waiting.is_empty();
@@ -206,7 +208,9 @@ impl Reference {
         }
         match outcome {
             Outcome::Panicked | Outcome::Done => {}
-            Outcome::Pending if out_of_polls => assert!(woke, "out of polls, and did not wake its task"),
+            Outcome::Pending if out_of_polls && !self.forwards => {
+                assert!(woke, "out of polls, and did not wake its task");
+            }
             Outcome::Pending if woke && polls + self.slack >= POLLS => {}
             Outcome::Pending => {
                 assert!(self.woken.is_empty(), "woken and not polled: {:?}", self.woken);

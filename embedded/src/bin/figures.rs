@@ -1,4 +1,4 @@
-//! What an item costs: instructions, and the most bytes of heap and of stack.
+//! What an item costs: instructions, and the most bytes of heap and of stack; and what it costs to wake one of many.
 //!
 //! The figures are the same in every run, as the emulated clock counts instructions. It fails if one of them is above its
 //! limit in [`LIMITS`].
@@ -7,12 +7,14 @@
 #![no_main]
 
 use core::arch::asm;
+use core::cell::RefCell;
 use core::fmt;
 use core::hint::black_box;
 use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 
+use cortex_m::interrupt::{self, Mutex};
 use cortex_m::peripheral::SYST;
 use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m_semihosting::hprintln;
@@ -39,12 +41,12 @@ const LIMITS: &[(&str, &str, [u32; 3], [usize; 3], [usize; 3])] = &[
     (ORDERED, YIELD, [265, 250, 247], [120, 252, 828], [690, 690, 690]),
     (POOL, READY, [287, 284, 284], [216, 408, 1368], [840, 840, 840]),
     (POOL, YIELD, [525, 384, 380], [216, 348, 1020], [840, 840, 880]),
-    (INLINE_UNORDERED, READY, [106, 113, 129], [0; 3], [530, 1210, 4070]),
-    (INLINE_UNORDERED, YIELD, [162, 170, 189], [0; 3], [660, 1340, 4070]),
-    (INLINE_ORDERED, READY, [153, 171, 174], [0; 3], [330, 610, 1890]),
-    (INLINE_ORDERED, YIELD, [238, 266, 274], [0; 3], [500, 790, 1890]),
-    (INLINE_POOL, READY, [189, 214, 214], [0; 3], [420, 730, 2040]),
-    (INLINE_POOL, YIELD, [443, 292, 298], [0; 3], [530, 840, 2040]),
+    (INLINE_UNORDERED, READY, [113, 118, 135], [0; 3], [550, 1220, 4090]),
+    (INLINE_UNORDERED, YIELD, [166, 182, 200], [0; 3], [690, 1340, 4090]),
+    (INLINE_ORDERED, READY, [168, 179, 183], [0; 3], [340, 625, 1900]),
+    (INLINE_ORDERED, YIELD, [242, 275, 281], [0; 3], [510, 790, 1900]),
+    (INLINE_POOL, READY, [207, 217, 227], [0; 3], [420, 725, 2045]),
+    (INLINE_POOL, YIELD, [488, 297, 307], [0; 3], [550, 830, 2045]),
 ];
 
 const READY: &str = "ready";
@@ -76,30 +78,30 @@ macro_rules! sum {
             }
             sum
         };
-        block_on(run, nothing_outside)
+        block_on(run, wake_one)
     }};
 }
 
 /// The contestants at one size.
-fn contestants<const N: usize>() -> &'static [(&'static str, Run)]
+fn contestants<W: Work, const N: usize>() -> &'static [(&'static str, Run)]
 where
     Slots<N>: SlotCount,
 {
     &[
         #[cfg(feature = "alloc")]
-        (UNORDERED, with_alloc::unordered::<N>),
+        (UNORDERED, with_alloc::unordered::<W, N>),
         #[cfg(feature = "alloc")]
-        (ORDERED, with_alloc::ordered::<N>),
+        (ORDERED, with_alloc::ordered::<W, N>),
         #[cfg(feature = "alloc")]
-        (POOL, with_alloc::pool::<N>),
+        (POOL, with_alloc::pool::<W, N>),
         #[cfg(feature = "alloc")]
-        ("futures buffer_unordered", with_alloc::buffer_unordered::<N>),
+        ("futures buffer_unordered", with_alloc::buffer_unordered::<W, N>),
         #[cfg(feature = "alloc")]
-        ("futures buffered", with_alloc::buffered::<N>),
-        (INLINE_UNORDERED, inline_unordered::<N>),
-        (INLINE_ORDERED, inline_ordered::<N>),
-        (INLINE_POOL, inline_pool::<N>),
-        ("by hand, all polled each time", by_hand::<N>),
+        ("futures buffered", with_alloc::buffered::<W, N>),
+        (INLINE_UNORDERED, inline_unordered::<W, N>),
+        (INLINE_ORDERED, inline_ordered::<W, N>),
+        (INLINE_POOL, inline_pool::<W, N>),
+        ("by hand, all polled each time", by_hand::<W, N>),
     ]
 }
 
@@ -107,17 +109,17 @@ where
 mod with_alloc {
     use futures_pool::Pool;
 
-    use super::{IterPoolExt, Relaxed, StreamExt, VALUE, Work, block_on, nothing_outside, pin, stream};
+    use super::{IterPoolExt, Relaxed, StreamExt, VALUE, Work, block_on, pin, stream, wake_one};
 
-    pub(super) fn unordered<const N: usize>(items: u32, yields: u8) -> u32 {
-        sum!((0..items).pool_map(N, |value| Work { value, yields }).unordered())
+    pub(super) fn unordered<W: Work, const N: usize>(items: u32, yields: u8) -> u32 {
+        sum!((0..items).pool_map(N, |value| W::new(value, yields)).unordered())
     }
 
-    pub(super) fn ordered<const N: usize>(items: u32, yields: u8) -> u32 {
-        sum!((0..items).pool_map(N, |value| Work { value, yields }))
+    pub(super) fn ordered<W: Work, const N: usize>(items: u32, yields: u8) -> u32 {
+        sum!((0..items).pool_map(N, |value| W::new(value, yields)))
     }
 
-    pub(super) fn pool<const N: usize>(items: u32, yields: u8) -> u32 {
+    pub(super) fn pool<W: Work, const N: usize>(items: u32, yields: u8) -> u32 {
         let mut pool = pin!(Pool::new(N));
         VALUE.store(size_of_val(&*pool), Relaxed);
         let run = async {
@@ -126,40 +128,40 @@ mod with_alloc {
                 if pool.is_full() {
                     sum += pool.next().await.map_or(0, |(_, value)| value);
                 }
-                pool.spawn_n(Work { value, yields });
+                pool.spawn_n(W::new(value, yields));
             }
             while let Some((_, value)) = pool.next().await {
                 sum += value;
             }
             sum
         };
-        block_on(run, nothing_outside)
+        block_on(run, wake_one)
     }
 
-    pub(super) fn buffer_unordered<const N: usize>(items: u32, yields: u8) -> u32 {
-        sum!(stream::iter(0..items).map(|value| Work { value, yields }).buffer_unordered(N))
+    pub(super) fn buffer_unordered<W: Work, const N: usize>(items: u32, yields: u8) -> u32 {
+        sum!(stream::iter(0..items).map(|value| W::new(value, yields)).buffer_unordered(N))
     }
 
-    pub(super) fn buffered<const N: usize>(items: u32, yields: u8) -> u32 {
-        sum!(stream::iter(0..items).map(|value| Work { value, yields }).buffered(N))
+    pub(super) fn buffered<W: Work, const N: usize>(items: u32, yields: u8) -> u32 {
+        sum!(stream::iter(0..items).map(|value| W::new(value, yields)).buffered(N))
     }
 }
 
-fn inline_unordered<const N: usize>(items: u32, yields: u8) -> u32
+fn inline_unordered<W: Work, const N: usize>(items: u32, yields: u8) -> u32
 where
     Slots<N>: SlotCount,
 {
-    sum!((0..items).pool_map_inline(Slots::<N>, |value| Work { value, yields }).unordered())
+    sum!((0..items).pool_map_inline(Slots::<N>, |value| W::new(value, yields)).unordered())
 }
 
-fn inline_ordered<const N: usize>(items: u32, yields: u8) -> u32
+fn inline_ordered<W: Work, const N: usize>(items: u32, yields: u8) -> u32
 where
     Slots<N>: SlotCount,
 {
-    sum!((0..items).pool_map_inline(Slots::<N>, |value| Work { value, yields }))
+    sum!((0..items).pool_map_inline(Slots::<N>, |value| W::new(value, yields)))
 }
 
-fn inline_pool<const N: usize>(items: u32, yields: u8) -> u32
+fn inline_pool<W: Work, const N: usize>(items: u32, yields: u8) -> u32
 where
     Slots<N>: SlotCount,
 {
@@ -171,20 +173,20 @@ where
             if pool.len() == N {
                 sum += pool.next().await.map_or(0, |(_, value)| value);
             }
-            _ = pool.as_mut().try_spawn(Work { value, yields });
+            _ = pool.as_mut().try_spawn(W::new(value, yields));
         }
         while let Some((_, value)) = pool.next().await {
             sum += value;
         }
         sum
     };
-    block_on(run, nothing_outside)
+    block_on(run, wake_one)
 }
 
 /// The least that could do: an array, and no wakers of its own. Each future is polled whenever any was woken.
-fn by_hand<const N: usize>(items: u32, yields: u8) -> u32 {
-    let mut works = (0..items).map(|value| Work { value, yields });
-    let (mut active, mut next) = ([const { None::<Work> }; N], 0);
+fn by_hand<W: Work, const N: usize>(items: u32, yields: u8) -> u32 {
+    let mut works = (0..items).map(|value| W::new(value, yields));
+    let (mut active, mut next) = ([const { None::<W> }; N], 0);
     sum!(stream::poll_fn(move |cx| {
         for _ in 0..N {
             next = if next + 1 < N { next + 1 } else { 0 };
@@ -202,13 +204,25 @@ fn by_hand<const N: usize>(items: u32, yields: u8) -> u32 {
     }))
 }
 
+/// A future that gives a value.
+trait Work: Future<Output = u32> + Unpin + 'static {
+    /// One that wakes itself so often before, if it is of that kind.
+    fn new(value: u32, yields: u8) -> Self;
+}
+
 /// Gives its value after it has woken itself so often.
-struct Work {
+struct Yields {
     value: u32,
     yields: u8,
 }
 
-impl Future for Work {
+impl Work for Yields {
+    fn new(value: u32, yields: u8) -> Self {
+        Self { value, yields }
+    }
+}
+
+impl Future for Yields {
     type Output = u32;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u32> {
@@ -219,6 +233,63 @@ impl Future for Work {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
+}
+
+/// Gives its value when it has been told.
+struct Waits {
+    value: u32,
+    /// Its place in the table of those that wait.
+    place: Option<usize>,
+}
+
+impl Work for Waits {
+    fn new(value: u32, _: u8) -> Self {
+        Self { value, place: None }
+    }
+}
+
+impl Future for Waits {
+    type Output = u32;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u32> {
+        interrupt::free(|cs| {
+            let places = &mut WAITING.borrow(cs).borrow_mut().places;
+            if let Some(place) = self.place {
+                return if places[place].is_none() { Poll::Ready(self.value) } else { Poll::Pending };
+            }
+            self.place = places.iter().position(Option::is_none);
+            places[self.place.expect("as many places as futures")] = Some(cx.waker().clone());
+            Poll::Pending
+        })
+    }
+}
+
+/// The wakers of those that wait; a place is empty when its future has been told.
+static WAITING: Mutex<RefCell<Waiting>> = Mutex::new(RefCell::new(Waiting { places: [const { None }; 32], random: 1 }));
+
+struct Waiting {
+    places: [Option<Waker>; 32],
+    random: u32,
+}
+
+/// Tells one of those that wait, at random.
+///
+/// # Panics
+///
+/// If none does: then nothing will wake the task.
+fn wake_one() {
+    interrupt::free(|cs| {
+        let waiting = &mut *WAITING.borrow(cs).borrow_mut();
+        waiting.random = waiting.random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let places = waiting.places.len();
+        let first = (waiting.random >> 16) as usize % places;
+        for place in 0..places {
+            if let Some(waker) = waiting.places[(first + place) % places].take() {
+                return waker.wake();
+            }
+        }
+        nothing_outside();
+    });
 }
 
 struct Figures {
@@ -267,12 +338,17 @@ impl Counter {
     }
 
     fn figures(&mut self, run: Run, yields: u8) -> Figures {
+        let instructions = self.instructions(run, yields);
+        let (((), heap), stack) = stack::peak(|| heap_peak(|| _ = black_box(run)(ITEMS, yields)));
+        Figures { instructions, heap, stack, value: VALUE.load(Relaxed) }
+    }
+
+    fn instructions(&mut self, run: Run, yields: u8) -> u32 {
         let [few, more] = [ITEMS, 2 * ITEMS].map(|items| {
             let expected = items * (items - 1) / 2;
             self.count(|| assert_eq!(black_box(run)(items, yields), expected))
         });
-        let (((), heap), stack) = stack::peak(|| heap_peak(|| _ = black_box(run)(ITEMS, yields)));
-        Figures { instructions: (more - few) / ITEMS, heap, stack, value: VALUE.load(Relaxed) }
+        (more - few) / ITEMS
     }
 }
 
@@ -302,7 +378,11 @@ fn main() -> ! {
     );
     hprintln!("| contestant | workload | size {} | size {} | size {} |", SIZES[0], SIZES[1], SIZES[2]);
     hprintln!("|:---|:---|--:|--:|--:|");
-    let all = [contestants::<{ SIZES[0] }>(), contestants::<{ SIZES[1] }>(), contestants::<{ SIZES[2] }>()];
+    let all = [
+        contestants::<Yields, { SIZES[0] }>(),
+        contestants::<Yields, { SIZES[1] }>(),
+        contestants::<Yields, { SIZES[2] }>(),
+    ];
     for (workload, yields) in WORKLOADS {
         for index in 0..all[0].len() {
             let name = all[0][index].0;
@@ -320,6 +400,20 @@ fn main() -> ! {
                 }
             }
         }
+    }
+    hprintln!("\nInstructions an item, where all wait and a random one is woken.\n");
+    hprintln!("| contestant | size 1 | size 2 | size 4 | size 8 | size 16 | size 32 |\n|:---|--:|--:|--:|--:|--:|--:|");
+    let more = [
+        contestants::<Waits, 1>(),
+        contestants::<Waits, 2>(),
+        contestants::<Waits, 4>(),
+        contestants::<Waits, 8>(),
+        contestants::<Waits, 16>(),
+        contestants::<Waits, 32>(),
+    ];
+    for (index, (name, _)) in more[0].iter().enumerate() {
+        let [a, b, c, d, e, f] = more.map(|contestants| counter.instructions(contestants[index].1, 0));
+        hprintln!("| {name} | {a} | {b} | {c} | {d} | {e} | {f} |");
     }
     exit(kept)
 }
