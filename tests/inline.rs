@@ -400,21 +400,24 @@ fn closures_that_panic_leave_no_gap_in_the_order() {
     assert_eq!(results, (0..100).step_by(2).collect::<Vec<_>>());
 }
 
-#[test]
-fn a_destructor_that_panics_saves_no_other_future() {
-    struct Bomb<'a>(&'a Cell<usize>);
-    impl Drop for Bomb<'_> {
-        fn drop(&mut self) {
-            self.0.set(self.0.get() + 1);
-            if self.0.get() == 1 {
-                resume_unwind(Box::new("planned"));
-            }
+/// Counts how many were dropped; the one at this place panics.
+struct Bomb<'a>(&'a Cell<usize>, usize);
+
+impl Drop for Bomb<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+        if self.0.get() == self.1 {
+            resume_unwind(Box::new("planned"));
         }
     }
+}
+
+#[test]
+fn a_destructor_that_panics_saves_no_other_future() {
     let dropped = Cell::new(0);
     let mut pool = pin!(InlinePool::<_, 4, 4>::new());
     for _ in 0..4 {
-        let bomb = Bomb(&dropped);
+        let bomb = Bomb(&dropped, 1);
         let added = pool.as_mut().try_spawn(async move {
             let _bomb = bomb;
             pending::<()>().await;
@@ -560,26 +563,17 @@ fn a_consumer_of_many_items_polls_what_is_stuck_only_so_often() {
 #[test]
 fn cancelling_all_drops_them_where_they_are() {
     let dropped = Cell::new(0);
-    struct Counted<'a>(&'a Cell<usize>);
-    impl Drop for Counted<'_> {
-        fn drop(&mut self) {
-            self.0.set(self.0.get() + 1);
-            if self.0.get() == 3 {
-                resume_unwind(Box::new("planned"));
-            }
-        }
-    }
     let mut pool = pin!(InlinePool::<_, 2, 4>::new());
-    let job = |counted| async move {
-        let _counted = counted;
+    let job = |bomb| async move {
+        let _bomb = bomb;
         pending::<()>().await;
     };
     for _ in 0..2 {
-        assert!(pool.as_mut().try_spawn(job(Counted(&dropped))).is_ok());
+        assert!(pool.as_mut().try_spawn(job(Bomb(&dropped, 3))).is_ok());
     }
     assert!(poll_next(pool.as_mut()).is_pending());
     for _ in 0..4 {
-        assert!(pool.as_mut().try_spawn(job(Counted(&dropped))).is_ok());
+        assert!(pool.as_mut().try_spawn(job(Bomb(&dropped, 3))).is_ok());
     }
     // Two are active, four wait; the first of those panics.
     assert!(catch_unwind(AssertUnwindSafe(|| pool.as_mut().cancel_all())).is_err());

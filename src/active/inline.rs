@@ -7,8 +7,8 @@ use core::task::{Context, Poll, Waker};
 
 use pin_project::pin_project;
 
-use super::PinnedSet;
 use super::tree::{SlotCount, Slots, Tree};
+use super::{NONE, Panicking, PinnedSet};
 
 /// An active set of `N` slots inside the value itself, from 1 to 32: no allocator, and no atomics.
 ///
@@ -53,7 +53,7 @@ where
     /// The slot to look at next.
     next: u32,
     /// The slot whose future has panicked, until [`recover`](PinnedSet::recover) is called.
-    panicked: Option<usize>,
+    panicked: usize,
     /// The task that was last parked.
     task: Option<Waker>,
     /// Whether no call has begun since.
@@ -72,7 +72,7 @@ where
             len: 0,
             due: 0,
             next: 0,
-            panicked: None,
+            panicked: NONE,
             task: None,
             parked: false,
         }
@@ -91,18 +91,6 @@ where
 /// all futures, as any of them may have been woken; if that used up its polls, a pool at rest would wake itself for ever. More
 /// than one, as each stage keeps some back for the stage below.
 const FREE: usize = 8;
-
-/// Notes, if the poll of a future panics, which slot it is in. Is forgotten otherwise.
-struct Panicking<'a> {
-    panicked: &'a mut Option<usize>,
-    slot: usize,
-}
-
-impl Drop for Panicking<'_> {
-    fn drop(&mut self) {
-        *self.panicked = Some(self.slot);
-    }
-}
 
 impl<F: Future, const N: usize> PinnedSet<F> for InlineSet<F, N>
 where
@@ -229,7 +217,10 @@ where
 
     fn recover(mut self: Pin<&mut Self>) -> Option<u64> {
         let this = self.as_mut().project();
-        let slot = this.panicked.take()?;
+        let slot = mem::replace(this.panicked, NONE);
+        if slot == NONE {
+            return None;
+        }
         let number = this.slots.slot(slot).number;
         // If it was the first poll, the slot is not among the active ones yet.
         self.empty(slot);

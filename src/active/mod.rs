@@ -123,3 +123,18 @@ pub trait PinnedSet<F: Future> {
 pub trait ActiveSet<F: Future>: PinnedSet<F> + Unpin {}
 
 impl<F: Future, S: PinnedSet<F> + Unpin> ActiveSet<F> for S {}
+
+/// No slot.
+const NONE: usize = usize::MAX;
+
+/// Notes, if the poll of a future panics, which slot it is in. Is forgotten otherwise.
+struct Panicking<'a> {
+    panicked: &'a mut usize,
+    slot: usize,
+}
+
+impl Drop for Panicking<'_> {
+    fn drop(&mut self) {
+        *self.panicked = self.slot;
+    }
+}

@@ -9,9 +9,9 @@ use core::task::{Context, Poll, Waker};
 
 use pin_project::pin_project;
 
-use super::PinnedSet;
 use super::inside::Inside;
 use super::ready::ReadyBits;
+use super::{NONE, Panicking, PinnedSet};
 
 /// The default active set: as many slots as were ever active at once, reused, with no allocation per future.
 ///
@@ -48,9 +48,6 @@ struct Number([u8; 8]);
 
 /// How many late wake-ups are passed over at a time.
 const LATE: usize = 64;
-
-/// No slot.
-const NONE: usize = usize::MAX;
 
 // In this order, the rest shares a line of the cache with the beginning of a large future.
 #[pin_project]
@@ -121,18 +118,6 @@ impl<F> SlotSet<F> {
         *slot.number = Number::link(mem::replace(&mut self.vacant, index));
         self.active -= 1;
         slot.future.set(None);
-    }
-}
-
-/// Notes, if the poll of a future panics, which slot it is in. Is forgotten otherwise.
-struct Panicking<'a> {
-    panicked: &'a mut usize,
-    slot: usize,
-}
-
-impl Drop for Panicking<'_> {
-    fn drop(&mut self) {
-        *self.panicked = self.slot;
     }
 }
 

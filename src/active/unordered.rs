@@ -13,7 +13,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::task::AtomicWaker;
 use pin_project::pin_project;
 
-use super::PinnedSet;
+use super::{NONE, PinnedSet};
 
 /// An active set made of a [`FuturesUnordered`]: the well-known one, for comparison.
 ///
@@ -56,8 +56,6 @@ struct Shared {
     /// The slot being polled, or `NONE`: set on entry, cleared on return, so still set if that panicked.
     polling: AtomicUsize,
 }
-
-const NONE: usize = usize::MAX;
 
 /// `FuturesUnordered` stops when this many futures have woken themselves. To stop it, futures do so instead of being
 /// polled; and then go to the end of its queue. As that may happen to the same ones each time, the last polls of a turn
