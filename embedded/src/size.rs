@@ -1,7 +1,10 @@
 //! The same small job for the programs whose code is compared in size.
 
 use core::hint::black_box;
+use core::pin::pin;
 use core::task::Poll;
+
+use futures_util::stream::{Stream, StreamExt};
 
 use crate::executor::block_on;
 use crate::exit;
@@ -30,6 +33,17 @@ pub fn run(sum: impl Future<Output = u32>) -> ! {
     allocate();
     let sum = block_on(sum, || exit(false));
     exit(sum == (0..JOBS).sum())
+}
+
+/// Runs a stream of the jobs to its end, as [`run`] does. It is made only when there is an allocator.
+pub fn run_stream<S: Stream<Item = u32>>(results: impl FnOnce() -> S) -> ! {
+    run(async {
+        let (mut results, mut sum) = (pin!(results()), 0);
+        while let Some(result) = results.next().await {
+            sum += result;
+        }
+        sum
+    })
 }
 
 /// Sees to it that the allocator is in every program, so that it is not in the difference.

@@ -15,8 +15,8 @@ use super::{NONE, Panicking, PinnedSet};
 /// The futures are in the set, so it is pinned together with the stream that it is part of, by whoever polls that.
 ///
 /// A waker of each slot's own would take an allocator, or `unsafe`. So all futures get the waker of the task, and **each
-/// call polls the active futures one after the other, woken or not**, until one finishes. For a few slots that is the
-/// cheapest there is; where one of many is woken at a time, [`SlotSet`](crate::SlotSet) is cheaper, if there is a heap: see
+/// call polls the active futures one after the other, woken or not**, until one finishes. Where most of them are woken at a
+/// time, that costs nothing; where one is, [`SlotSet`](crate::SlotSet) is cheaper from two slots on, if there is a heap: see
 /// the figures in the [crate's documentation](crate#without-a-system). What else is different:
 ///
 /// - Of the 64 polls of a call, those by which a future does not finish count only while more than 8 are left. So each time
@@ -46,7 +46,7 @@ where
     slots: <Slots<N> as SlotCount>::Of<F>,
     /// Which slots hold a future that has not finished, a bit for each.
     active: u32,
-    /// How many these are.
+    /// How many these are: not every target has an instruction to count bits, and this is asked several times an item.
     len: usize,
     /// Which slots are still to be polled in this call, if there is a future.
     due: u32,

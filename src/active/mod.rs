@@ -87,7 +87,8 @@ pub trait PinnedSet<F: Future> {
     /// Polls woken futures, each once, until one has finished, none is woken, or `polls` is down to `least`. Returns
     /// whether one has finished; `keep` is given its number, too.
     ///
-    /// Takes one off `polls` for each poll of a future.
+    /// Takes one off `polls` for each poll of a future. A set that polls futures which were not woken may leave out the last
+    /// of those, so that a pool at rest does not use up its polls.
     fn poll_woken(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -3,8 +3,6 @@
 #![no_std]
 #![no_main]
 
-use core::pin::pin;
-
 use futures_pool_embedded::size::{self, JOBS};
 use futures_util::stream::{self, StreamExt};
 
@@ -12,11 +10,5 @@ futures_pool_embedded::fail_on_panic!();
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
-    size::run(async {
-        let (mut results, mut sum) = (pin!(stream::iter(0..JOBS).map(size::job).buffer_unordered(4)), 0);
-        while let Some(result) = results.next().await {
-            sum += result;
-        }
-        sum
-    })
+    size::run_stream(|| stream::iter(0..JOBS).map(size::job).buffer_unordered(4))
 }
