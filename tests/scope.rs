@@ -1764,6 +1764,32 @@ fn a_map_on_a_scope_that_ended_while_paused_ends() {
 }
 
 #[test]
+fn a_map_goes_on_with_its_next_item_after_the_end_though_room_was_offered_to_another() {
+    let (handle, leave) = (Rc::new(RefCell::new(None)), Rc::new(RefCell::new(None)));
+    let (handing, leaving) = (Rc::clone(&handle), Rc::clone(&leave));
+    let mut scope = Hand::new(local_scope(1, async move |pool: LocalScope<'static>| {
+        handing.replace(Some(pool));
+        let (sender, receiver) = oneshot::channel::<()>();
+        leaving.replace(Some(sender));
+        let _ = receiver.await;
+    }));
+    assert!(scope.poll().is_pending());
+    let pool = handle.take().unwrap();
+    let mut slow = Hand::new(pool.map(0..3, async |x| x));
+    assert!(slow.poll().is_pending());
+    assert!(scope.settle().is_pending());
+    // It is not polled when room is offered to it, so that this one gets the offer.
+    let mut other = Hand::new(pool.map(0..0, async |x: u8| x));
+    assert!(other.poll().is_pending());
+    assert!(scope.settle().is_pending());
+    drop(leave.take());
+    assert!(scope.settle().is_ready());
+    let Poll::Ready(results) = slow.settle() else { panic!("it waits for a scope that has ended") };
+    assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, false]);
+    assert!(other.settle().is_ready());
+}
+
+#[test]
 fn keys_on_a_scope_that_has_ended_differ() {
     let pool = run(local_scope(1, async |pool| {
         drop(pool.spawn_n(async {}));

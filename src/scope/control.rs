@@ -690,12 +690,14 @@ pub(super) struct RoomWait {
 }
 
 impl RoomWait {
-    /// Returns whether there is room, and this operation's turn to take it: nobody is in line before it.
+    /// Returns whether there is room, and this operation's turn to take it: nobody is in line before it. After the end of
+    /// the scope there is no line.
     pub(super) fn may_take(&self, control: &Control) -> bool {
         if control.room() == 0 {
             return false;
         }
         self.key.is_none() && control.waiters.load(Acquire) == 0
+            || control.closed.load(Acquire)
             || control.state.with(|state| match self.key {
                 Some(key) => {
                     state.room.first_key_value().is_none_or(|(&first, _)| key <= first)
@@ -708,15 +710,18 @@ impl RoomWait {
     /// Enters that the operation waits. One to whom room was offered that has gone meanwhile is the first in line.
     pub(super) fn begin(&mut self, control: &Control, waker: &Waker) {
         self.wait.begin(control);
-        let waker = waker.clone();
+        let entry = waker.clone();
         let old = control.state.with(|state| {
             let key = *self.key.get_or_insert_with(|| state.new_key());
-            let old = state.room.insert(key, waker);
+            let old = state.room.insert(key, entry);
             state.offered = state.offered.filter(|(offered, _)| *offered != key);
             control.count_waiters(state);
             old
         });
-        if old.is_none() {
+        if control.closed.load(Acquire) {
+            // The scope has ended meanwhile, on another thread, and may not have seen the entry.
+            waker.wake_by_ref();
+        } else if old.is_none() {
             control.entered();
         }
     }
