@@ -381,7 +381,8 @@ impl<S, R: Finished> Engine<S, R> {
     }
 
     /// Polls woken futures, until one has finished or their turn is over. It goes on after one has finished where no result
-    /// is handed over, and where slots are lent, so that those who want theirs back are heard before the waiting ones.
+    /// is handed over, and where slots are lent, so that those who want theirs back are heard before the waiting ones; but
+    /// not after the last result that is wanted.
     #[inline(always)]
     fn poll_woken<F, Src>(self: Pin<&mut Self>, cx: &mut Context<'_>, source: &Src, polls: &mut usize, call: Call)
     where
@@ -398,7 +399,7 @@ impl<S, R: Finished> Engine<S, R> {
             }
             let keep = |number, output| this.finished.push(number, output);
             let ended = this.active.as_mut().poll_woken(cx, polls, least, keep);
-            if !ended || (call == Call::Next && source.lent() == 0) {
+            if !ended || this.finished.is_closed() || (call == Call::Next && source.lent() == 0) {
                 break;
             }
         }

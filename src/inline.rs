@@ -198,7 +198,12 @@ where
     /// # });
     /// ```
     pub fn take_result(self: Pin<&mut Self>, key: Key) -> Option<F::Output> {
-        self.project().engine.finished_mut().take(key.0)
+        let mut this = self.project();
+        let output = this.engine.as_mut().finished_mut().take(key.0);
+        if output.is_some() && this.waiting.futures.len() > 0 {
+            this.engine.active.wake();
+        }
+        output
     }
 
     /// Drops the future with this key, if it is waiting or active, and frees its place at once; returns whether it was.

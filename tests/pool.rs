@@ -22,7 +22,7 @@ use std::thread;
 use futures::channel::oneshot;
 use futures::stream::{FusedStream, Stream, StreamExt};
 use futures_pool::pool::{IterMap, KeyedIterMap};
-use futures_pool::{ActiveSet, Key, Keys, Pool, SlotSet, UnorderedSet, yield_when};
+use futures_pool::{ActiveSet, Key, Keys, Pool, Progress, SlotSet, UnorderedSet, yield_when};
 
 use common::{Wakes, poll_next, run};
 
@@ -643,6 +643,30 @@ fn results_taken_by_key_do_not_come_again_and_leave_the_rest_in_order<S: Set>() 
 }
 
 // join.
+
+fn a_result_taken_by_its_key_makes_room_and_wakes_the_task_that_last_polled<S: Set>() {
+    let mut pool = S::pool(2);
+    pool.set_backlog(0);
+    let jobs: [_; 3] = hands();
+    let keys: Vec<_> = pool.map_n(&jobs, job).collect();
+    let (wakes, task) = Wakes::new();
+    assert!(Pin::new(&mut pool).poll_progress(&mut Context::from_waker(&task)).is_pending());
+    jobs[0].finish(1);
+    assert!(Pin::new(&mut pool).poll_progress(&mut Context::from_waker(&task)).is_pending());
+    assert_eq!((pool.waiting(), pool.active(), pool.finished()), (1, 1, 1));
+    let before = wakes.count();
+    assert_eq!(pool.take_result(keys[0]), Some(1));
+    assert!(wakes.count() > before);
+    assert!(Pin::new(&mut pool).poll_progress(&mut Context::from_waker(&task)).is_pending());
+    assert!(jobs[2].is_active());
+    let before = wakes.count();
+    assert_eq!(pool.take_result(keys[1]), None);
+    jobs[1].finish(2);
+    assert!(Pin::new(&mut pool).poll_progress(&mut Context::from_waker(&task)).is_pending());
+    let after = wakes.count();
+    assert_eq!((pool.take_result(keys[1]), wakes.count()), (Some(2), after), "nothing waits: there is nobody to start");
+    assert!(after > before);
+}
 
 fn join_ends_once_nothing_is_waiting_or_active_whatever_the_backlog<S: Set>() {
     let mut pool = S::pool(2);
@@ -1976,6 +2000,7 @@ on_each_set! {
     a_key_finds_what_was_started_and_finished_before_the_pool_was_asked_for_any,
     take_result_is_in_constant_time_however_many_results_are_held,
     results_taken_by_key_do_not_come_again_and_leave_the_rest_in_order,
+    a_result_taken_by_its_key_makes_room_and_wakes_the_task_that_last_polled,
     join_ends_once_nothing_is_waiting_or_active_whatever_the_backlog,
     join_of_an_empty_pool_ends_at_once,
     join_dropped_half_way_loses_nothing,

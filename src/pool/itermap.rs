@@ -154,7 +154,7 @@ impl<F: Future, S: ActiveSet<F>> Stream for KeyedIterMap<'_, F, S> {
 
 impl<F: Future, S: ActiveSet<F>> Progress for IterMap<'_, F, S> {
     fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut *self.get_mut().pool).poll_progress(cx)
+        self.poll_progress_within(cx, &mut POLLS.clone())
     }
 
     fn poll_next_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<F::Output>> {
@@ -163,7 +163,7 @@ impl<F: Future, S: ActiveSet<F>> Progress for IterMap<'_, F, S> {
     }
 
     fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
-        Pin::new(&mut *self.get_mut().pool).poll_progress_within(cx, polls)
+        self.get_mut().pool.go_on(cx, polls)
     }
 }
 

@@ -312,7 +312,8 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
 
     /// Takes the result of the future with this key, if it has finished. Never waits, and never polls.
     ///
-    /// In constant time, however many results are held.
+    /// In constant time, however many results are held. Wakes the task that last polled the pool if a future is waiting, as
+    /// the backlog may have room for it now.
     ///
     /// # Examples
     ///
@@ -330,7 +331,11 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// ```
     pub fn take_result(&mut self, key: Key) -> Option<F::Output> {
         self.find(key);
-        self.engine.finished.take(key.0)
+        let output = self.engine.finished.take(key.0);
+        if output.is_some() && self.waiting() > 0 {
+            self.engine.active.wake();
+        }
+        output
     }
 
     /// Drives the pool until nothing is waiting or active. The results stay to be taken.
@@ -666,8 +671,16 @@ impl<F: Future, S: ActiveSet<F>> Progress for Pool<F, S> {
 
     fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
         let this = self.get_mut();
-        let mut waiting = &mut this.waiting;
-        Pin::new(&mut this.engine).poll_progress(cx, Pin::new(&mut waiting), polls)
+        this.engine.finished.unfocus();
+        this.go_on(cx, polls)
+    }
+}
+
+impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
+    /// Goes on, within the backlog, whatever is in focus.
+    fn go_on(&mut self, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
+        let mut waiting = &mut self.waiting;
+        Pin::new(&mut self.engine).poll_progress(cx, Pin::new(&mut waiting), polls)
     }
 }
 
