@@ -1,16 +1,34 @@
-//! Futures and a source under the property's control, and the trace of what happened to them.
+//! Futures, a source, a timer and a consumer under the property's control, and the trace of what happened to them.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Poll, Waker};
+use std::thread;
 
 use futures::Stream;
 
 /// Identifies a job: its position in the order of making.
 pub type Id = usize;
+
+/// The output of a job: its id, as an error if it ended by [`Then::Fail`].
+pub type Out = Result<Id, Id>;
+
+pub fn id_of(output: Out) -> Id {
+    match output {
+        Ok(id) | Err(id) => id,
+    }
+}
+
+/// What the message of a planned panic begins with. The job's id follows, if it is a job that panics.
+pub const PLANNED: &str = "planned ";
+
+fn panic_as_planned(job: Option<Id>) -> ! {
+    resume_unwind(Box::new(format!("{PLANNED}{}", job.map(|id| id.to_string()).unwrap_or_default())))
+}
 
 /// What happened, in the order in which it did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,12 +39,24 @@ pub enum Event {
     Woken(Id),
     /// It returned its output.
     Ended(Id),
+    /// It returned an error.
+    Failed(Id),
     /// It panicked.
     Panicked(Id),
     /// The closure was called with its item, and panicked.
     ClosurePanicked(Id),
     /// It was dropped.
     Dropped(Id),
+    /// The source has woken its task instead of giving what it has.
+    SourceSlept,
+    /// The rule of the batches was asked about its result, and said this.
+    Judged(Id, bool),
+    /// The timer of the batches has fired.
+    TimerFired,
+    /// Its result was handed to the consumer of `for_each`.
+    Handed(Id),
+    /// The closure of a second stage was called with the first one's result, and made the second one.
+    Passed(Id, Id),
 }
 
 /// How a future behaves: it wakes itself a number of times, and then does one of three things.
@@ -35,13 +65,24 @@ pub struct Plan {
     pub yields: u8,
     /// Each time that it is polled, it wakes the job that was made this many before it.
     pub nudges: Option<u8>,
+    /// When it is dropped, it wakes the job that was made this many before it.
+    pub farewell: Option<u8>,
+    /// Whether all that it wakes is woken on another thread.
+    pub abroad: bool,
     pub then: Then,
+}
+
+impl Plan {
+    pub const fn new(then: Then) -> Self {
+        Self { yields: 0, nudges: None, farewell: None, abroad: false, then }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
     Wait,
     Finish,
+    Fail,
     Panic,
 }
 
@@ -60,9 +101,22 @@ struct Inner {
     late: Vec<Waker>,
     supply: VecDeque<Supply>,
     source_waker: Option<Waker>,
+    /// How many more times the source wakes its task instead of giving what it has.
+    source_sleeps: usize,
     closed: bool,
     /// Whether the source has said that it is at its end.
     ended: bool,
+    timer: Gate,
+    consumer: Gate,
+    /// What the second stage's futures do, in turn.
+    next_plans: VecDeque<Plan>,
+}
+
+/// What something waits for, other than a job.
+#[derive(Default)]
+struct Gate {
+    open: bool,
+    waker: Option<Waker>,
 }
 
 /// An item of the source.
@@ -71,6 +125,41 @@ pub enum Supply {
     Job(Id),
     /// The closure panics over this one.
     Broken(Id),
+}
+
+/// Another thread, which wakes what it is sent.
+struct Abroad {
+    wakers: Sender<Waker>,
+    woken: Receiver<()>,
+}
+
+impl Abroad {
+    fn new() -> Self {
+        let (wakers, to_wake) = channel::<Waker>();
+        let (done, woken) = channel();
+        thread::spawn(move || {
+            for waker in to_wake {
+                waker.wake();
+                // If nobody waits for it, the test is over.
+                let _ = done.send(());
+            }
+        });
+        Self { wakers, woken }
+    }
+
+    /// Wakes on the other thread, and waits until that is done.
+    fn wake(&self, waker: Waker) {
+        self.wakers.send(waker).expect("the other thread runs");
+        self.woken.recv().expect("a waker has panicked");
+    }
+}
+
+thread_local! {
+    static ABROAD: Abroad = Abroad::new();
+}
+
+fn wake(waker: Waker, abroad: bool) {
+    if abroad { ABROAD.with(|thread| thread.wake(waker)) } else { waker.wake() }
 }
 
 #[derive(Clone, Default)]
@@ -89,6 +178,10 @@ impl World {
         Scripted { id, world: self.clone() }
     }
 
+    pub fn note(&self, event: Event) {
+        self.0.borrow_mut().events.push(event);
+    }
+
     pub fn take_events(&self) -> Vec<Event> {
         std::mem::take(&mut self.0.borrow_mut().events)
     }
@@ -102,22 +195,22 @@ impl World {
             }
             plan.then = then;
         }
-        self.wake(id);
+        self.wake(id, false);
     }
 
     /// Wakes a job, if it has been polled and is still there.
-    pub fn wake(&self, id: Id) {
+    pub fn wake(&self, id: Id, abroad: bool) {
         let waker = {
             let mut inner = self.0.borrow_mut();
             let Some(waker) = inner.jobs[id].waker.clone() else { return };
             inner.events.push(Event::Woken(id));
             waker
         };
-        waker.wake();
+        wake(waker, abroad);
     }
 
     /// Wakes with a waker of a future that has gone.
-    pub fn wake_late(&self, choice: usize) {
+    pub fn wake_late(&self, choice: usize, abroad: bool) {
         let waker = {
             let inner = self.0.borrow();
             if inner.late.is_empty() {
@@ -125,7 +218,7 @@ impl World {
             }
             inner.late[choice % inner.late.len()].clone()
         };
-        waker.wake();
+        wake(waker, abroad);
     }
 
     pub fn feed(&self, item: Supply) {
@@ -146,6 +239,11 @@ impl World {
         waker.into_iter().for_each(Waker::wake);
     }
 
+    /// Lets the source wake its task this many times instead of giving what it has.
+    pub fn source_sleeps(&self, times: usize) {
+        self.0.borrow_mut().source_sleeps = times;
+    }
+
     pub fn jobs(&self) -> usize {
         self.0.borrow().jobs.len()
     }
@@ -159,10 +257,89 @@ impl World {
         match item {
             Supply::Job(id) => self.future(id),
             Supply::Broken(id) => {
-                self.0.borrow_mut().events.push(Event::ClosurePanicked(id));
-                resume_unwind(Box::new("planned"));
+                self.note(Event::ClosurePanicked(id));
+                panic_as_planned(None);
             }
         }
+    }
+
+    /// The rule of the batches: about every fourth result ends one.
+    pub fn judge(&self, id: Id) -> bool {
+        let verdict = id % 4 == 3;
+        self.note(Event::Judged(id, verdict));
+        verdict
+    }
+
+    /// Says what the next future of the second stage does.
+    pub fn plan_next(&self, plan: Plan) {
+        self.0.borrow_mut().next_plans.push_back(plan);
+    }
+
+    /// What the closure of a second stage does.
+    pub fn pass(&self, id: Id) -> Scripted {
+        let plan = self.0.borrow_mut().next_plans.pop_front().unwrap_or(Plan::new(Then::Wait));
+        let next = self.job(plan);
+        self.note(Event::Passed(id, next));
+        self.future(next)
+    }
+
+    /// What the consumer does with a result. It takes its time over every other one.
+    pub fn consume(&self, id: Id) -> Gated {
+        self.note(Event::Handed(id));
+        self.0.borrow_mut().consumer.open = id % 2 == 0;
+        Gated { world: self.clone(), gate: |inner| &mut inner.consumer, fired: None }
+    }
+
+    /// Whether the consumer is at work.
+    pub fn consumer_is_busy(&self) -> bool {
+        self.0.borrow().consumer.waker.is_some()
+    }
+
+    /// Lets the consumer come to its end.
+    pub fn release_consumer(&self) {
+        self.open(|inner| &mut inner.consumer);
+    }
+
+    pub fn timer(&self) -> Gated {
+        Gated { world: self.clone(), gate: |inner| &mut inner.timer, fired: Some(Event::TimerFired) }
+    }
+
+    /// Lets the timer fire.
+    pub fn fire(&self) {
+        self.open(|inner| &mut inner.timer);
+    }
+
+    fn open(&self, gate: fn(&mut Inner) -> &mut Gate) {
+        let waker = {
+            let mut inner = self.0.borrow_mut();
+            let gate = gate(&mut inner);
+            gate.open = true;
+            gate.waker.take()
+        };
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// A future that ends when it is let through its gate.
+pub struct Gated {
+    world: World,
+    gate: fn(&mut Inner) -> &mut Gate,
+    fired: Option<Event>,
+}
+
+impl Future for Gated {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.world.0.borrow_mut();
+        let gate = (self.gate)(&mut inner);
+        if std::mem::take(&mut gate.open) {
+            gate.waker = None;
+            inner.events.extend(self.fired);
+            return Poll::Ready(());
+        }
+        gate.waker = Some(cx.waker().clone());
+        Poll::Pending
     }
 }
 
@@ -173,54 +350,59 @@ pub struct Scripted {
 }
 
 impl Future for Scripted {
-    type Output = Id;
+    type Output = Out;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Id> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Out> {
         let id = self.id;
-        let nudged = {
+        let plan = {
             let mut inner = self.world.0.borrow_mut();
             inner.events.push(Event::Polled(id));
-            inner.jobs[id].plan.nudges.and_then(|back| id.checked_sub(1 + usize::from(back)))
+            inner.jobs[id].plan
         };
-        if let Some(sibling) = nudged {
-            self.world.wake(sibling);
+        if let Some(sibling) = plan.nudges.and_then(|back| id.checked_sub(1 + usize::from(back))) {
+            self.world.wake(sibling, plan.abroad);
         }
-        let plan = {
+        {
             let mut inner = self.world.0.borrow_mut();
             let job = &mut inner.jobs[id];
             job.waker = Some(cx.waker().clone());
-            let plan = job.plan;
             job.plan.yields = plan.yields.saturating_sub(1);
-            plan
-        };
+        }
         if plan.yields > 0 {
-            self.world.wake(id);
+            self.world.wake(id, plan.abroad);
             return Poll::Pending;
         }
-        let mut inner = self.world.0.borrow_mut();
-        match plan.then {
-            Then::Wait => Poll::Pending,
-            Then::Finish => {
-                inner.events.push(Event::Ended(id));
-                Poll::Ready(id)
-            }
-            Then::Panic => {
-                inner.events.push(Event::Panicked(id));
-                drop(inner);
-                resume_unwind(Box::new("planned"))
-            }
+        let (event, poll) = match plan.then {
+            Then::Wait => return Poll::Pending,
+            Then::Finish => (Event::Ended(id), Poll::Ready(Ok(id))),
+            Then::Fail => (Event::Failed(id), Poll::Ready(Err(id))),
+            Then::Panic => (Event::Panicked(id), Poll::Pending),
+        };
+        self.world.note(event);
+        if plan.then == Then::Panic {
+            panic_as_planned(Some(id));
         }
+        poll
     }
 }
 
 impl Drop for Scripted {
     fn drop(&mut self) {
-        let mut inner = self.world.0.borrow_mut();
-        inner.events.push(Event::Dropped(self.id));
-        let job = &mut inner.jobs[self.id];
-        assert!(std::mem::take(&mut job.alive), "dropped twice");
-        let waker = job.waker.take();
-        inner.late.extend(waker);
+        let farewell = {
+            let mut inner = self.world.0.borrow_mut();
+            inner.events.push(Event::Dropped(self.id));
+            let job = &mut inner.jobs[self.id];
+            assert!(std::mem::take(&mut job.alive), "dropped twice");
+            let waker = job.waker.take();
+            let plan = job.plan;
+            inner.late.extend(waker);
+            plan.farewell.map(|back| (1 + usize::from(back), plan.abroad))
+        };
+        if let Some((back, abroad)) = farewell {
+            if let Some(sibling) = self.id.checked_sub(back) {
+                self.world.wake(sibling, abroad);
+            }
+        }
     }
 }
 
@@ -233,6 +415,13 @@ impl Stream for Scripts {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Supply>> {
         let mut inner = self.0.0.borrow_mut();
         assert!(!inner.ended, "polled after its end");
+        if inner.source_sleeps > 0 {
+            inner.source_sleeps -= 1;
+            inner.events.push(Event::SourceSlept);
+            drop(inner);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if let Some(item) = inner.supply.pop_front() {
             return Poll::Ready(Some(item));
         }
@@ -242,5 +431,31 @@ impl Stream for Scripts {
         }
         inner.source_waker = Some(cx.waker().clone());
         Poll::Pending
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let inner = self.0.0.borrow();
+        let len = inner.supply.len();
+        (len, inner.closed.then_some(len))
+    }
+}
+
+/// The same as an iterator, which cannot wait: all has to be fed before it is first asked.
+pub struct ScriptsIter(pub World);
+
+impl Iterator for ScriptsIter {
+    type Item = Supply;
+
+    fn next(&mut self) -> Option<Supply> {
+        let mut inner = self.0.0.borrow_mut();
+        assert!(!inner.ended, "asked after its end");
+        let item = inner.supply.pop_front();
+        inner.ended = item.is_none();
+        item
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let len = self.0.0.borrow().supply.len();
+        (len, Some(len))
     }
 }
