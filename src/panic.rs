@@ -6,6 +6,7 @@ use core::any::Any;
 use core::error::Error;
 use core::fmt;
 use core::mem;
+use core::task::Waker;
 #[cfg(feature = "std")]
 use std::panic::{self, AssertUnwindSafe};
 
@@ -63,6 +64,11 @@ pub(crate) fn contain_and_forget(f: impl FnOnce()) {
             mem::forget(again);
         }
     }
+}
+
+/// Wakes a task, and forgets the panic of its waker: it is no affair of those who have others to wake, or to count.
+pub(crate) fn wake_and_contain(waker: Waker) {
+    contain_and_forget(|| waker.wake());
 }
 
 impl Panic {

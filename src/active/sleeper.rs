@@ -22,7 +22,7 @@ use futures_util::task::AtomicWaker;
 
 use crate::sync::AtomicUsize;
 #[cfg(feature = "std")]
-use crate::sync::{Arc, Weak};
+use crate::sync::{Arc, Weak, wake_by_slot};
 
 /// The task is at work, or has been woken and told nothing.
 const AWAKE: usize = 0;
@@ -99,11 +99,30 @@ fn sleeps(state: usize) -> bool {
     state != AWAKE && state < TOLD
 }
 
+/// A waker that is not cloned itself when it is registered: if that panics, an `AtomicWaker` is left in the middle of a
+/// registration, and nobody is woken any more.
+#[cfg(feature = "std")]
+struct Relay(Waker);
+
+#[cfg(feature = "std")]
+impl Relay {
+    #[inline]
+    fn wake_slot(&self) {
+        self.0.wake_by_ref();
+    }
+}
+
+#[cfg(feature = "std")]
+wake_by_slot!(Relay);
+
 /// The poller's side. See the [module](self).
 pub(super) struct Bed {
     /// The waker of the usual task: of the first that slept, until another one does.
     #[cfg(feature = "std")]
     usual: Option<Arc<Waker>>,
+    /// The waker of the other task that slept last.
+    #[cfg(feature = "std")]
+    other: Option<Arc<Relay>>,
     /// Whether the task has lain down and not got up.
     taken: bool,
 }
@@ -113,6 +132,8 @@ impl Bed {
         Self {
             #[cfg(feature = "std")]
             usual: None,
+            #[cfg(feature = "std")]
+            other: None,
             taken: false,
         }
     }
@@ -159,7 +180,21 @@ impl Bed {
         }
         // The waker of the task before goes first, so that a panic of its destructor finds nothing half done.
         sleeper.forget();
+        #[cfg(feature = "std")]
+        sleeper.other.register(&self.relay_to(waker));
+        #[cfg(not(feature = "std"))]
         sleeper.other.register(waker);
         OTHER
+    }
+
+    /// Returns a waker of the same task, to be cloned without a call of the task's.
+    #[cfg(feature = "std")]
+    fn relay_to(&mut self, waker: &Waker) -> Waker {
+        if let Some(other) = self.other.as_ref().filter(|other| other.0.will_wake(waker)) {
+            return Waker::from(Arc::clone(other));
+        }
+        self.other = None;
+        let other = Arc::new(Relay(waker.clone()));
+        Waker::from(Arc::clone(self.other.insert(other)))
     }
 }

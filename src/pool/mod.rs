@@ -136,8 +136,10 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     #[doc(alias = "push")]
     #[inline]
     pub fn spawn_n(&mut self, future: F) -> Key {
+        let key = self.waiting.push(future);
+        // Last, as the task's waker may panic: the future is not lost then.
         self.engine.active.wake();
-        self.waiting.push(future)
+        key
     }
 
     /// Pushes `f(item)` into the queue for each item. Never waits, and never polls.
@@ -513,6 +515,12 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         len
     }
 
+    /// Drives the pool within its backlog.
+    fn go_on(&mut self, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
+        let mut waiting = &mut self.waiting;
+        Pin::new(&mut self.engine).poll_progress(cx, Pin::new(&mut waiting), polls)
+    }
+
     /// Returns where a future is that has left the queue.
     fn find(&mut self, key: Key) -> Option<Place> {
         let Engine { active, finished, .. } = &mut self.engine;
@@ -671,16 +679,9 @@ impl<F: Future, S: ActiveSet<F>> Progress for Pool<F, S> {
 
     fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
         let this = self.get_mut();
+        // What batches that were dropped have gathered counts against the backlog again.
         this.engine.finished.unfocus();
         this.go_on(cx, polls)
-    }
-}
-
-impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
-    /// Goes on, within the backlog, whatever is in focus.
-    fn go_on(&mut self, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
-        let mut waiting = &mut self.waiting;
-        Pin::new(&mut self.engine).poll_progress(cx, Pin::new(&mut waiting), polls)
     }
 }
 

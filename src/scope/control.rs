@@ -31,6 +31,7 @@ use hashbrown::HashMap;
 
 use crate::finished::NumberHasher;
 use crate::lock::Lock;
+use crate::panic::{contain_and_forget, wake_and_contain};
 use crate::sync::{AtomicBool, AtomicUsize};
 
 /// How often the scope looks before it offers room that was offered to one who does not answer to the next.
@@ -200,9 +201,9 @@ impl Control {
         }
     }
 
-    /// Wakes the scope to look for requests.
+    /// Wakes the scope to look for requests. A panic of its task's waker is no affair of whoever makes them.
     pub(super) fn wake(&self) {
-        self.scope.wake_by_ref();
+        contain_and_forget(|| self.scope.wake_by_ref());
     }
 
     // Settings.
@@ -579,7 +580,7 @@ impl Control {
             first
         });
         if let Some((_, waker)) = waker {
-            waker.wake();
+            wake_and_contain(waker);
         }
     }
 
@@ -587,7 +588,7 @@ impl Control {
     fn serve_joins(&self) {
         let wakers = self.state.with(|state| self.end_joins(state));
         for waker in wakers {
-            waker.wake();
+            wake_and_contain(waker);
         }
     }
 
@@ -628,7 +629,7 @@ impl Control {
             room
         });
         for waker in room.into_values() {
-            waker.wake();
+            wake_and_contain(waker);
         }
     }
 }
@@ -781,29 +782,29 @@ impl EndWait {
                 None => (true, wakers, waker),
             }
         });
-        drop(unused);
         for waker in wakers {
-            waker.wake();
+            wake_and_contain(waker);
         }
         if over {
             self.end(control);
         } else {
             control.entered();
         }
+        drop(unused);
         over
     }
 
     pub(super) fn end(&mut self, control: &Control) {
-        if let Some(key) = self.key.take() {
-            let old = control.state.with(|state| {
+        let old = self.key.take().and_then(|key| {
+            control.state.with(|state| {
                 let old = state.joins.remove(&key);
                 state.end_join(old.as_ref().and_then(|join| join.task));
                 control.count_waiters(state);
                 old
-            });
-            drop(old);
-        }
+            })
+        });
         self.wait.end(control);
+        drop(old);
     }
 }
 

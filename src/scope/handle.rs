@@ -647,16 +647,14 @@ where
                 break;
             }
             polls -= 1;
-            let was_offered = this.wait.end(control);
+            let unused = this.wait.end(control).then(|| Unused { control });
             if let Some(item) = items.next() {
                 let future = (this.make)(item);
+                mem::forget(unused);
                 this.results.push(None);
                 this.arriving.push(this.scope.spawn_n(future));
             } else {
                 this.items = None;
-                if was_offered {
-                    control.wake();
-                }
             }
         }
         let poll = if this.items.is_none() && this.arriving.left() == 0 {
@@ -665,6 +663,18 @@ where
             Poll::Pending
         };
         this.arriving.enter(poll)
+    }
+}
+
+/// Room that was offered. It goes to the next in line when this is dropped: at the end of the items, or by their panic. Is
+/// forgotten if it is used.
+struct Unused<'a> {
+    control: &'a Control,
+}
+
+impl Drop for Unused<'_> {
+    fn drop(&mut self) {
+        self.control.wake();
     }
 }
 

@@ -17,6 +17,7 @@ use crate::batches::{Batches, Gather};
 use crate::finished::{Finished, Gathering, Unordered};
 use crate::key::Key;
 use crate::lock::Lock;
+use crate::panic::wake_and_contain;
 use crate::sync::Arc;
 
 /// Waits for tasks: a stream of their results, in the order in which they finish.
@@ -74,7 +75,7 @@ impl Arrivals {
             waker.take()
         });
         if let Some(waker) = waker {
-            waker.wake();
+            wake_and_contain(waker);
         }
     }
 

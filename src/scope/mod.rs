@@ -301,7 +301,7 @@ impl<B: Future<Output = ()>> Tasks<B> {
 
     /// Does what handles have asked for.
     fn serve_requests(&mut self) {
-        if !mem::take(&mut self.requests) {
+        if !self.requests {
             return;
         }
         let hub = Arc::clone(&self.hub);
@@ -320,12 +320,6 @@ impl<B: Future<Output = ()>> Tasks<B> {
         if spawned.capacity() <= SPARE {
             self.spare = spawned;
         }
-        if control.size() != self.engine.size() {
-            self.engine.set_size::<B>(control.size());
-        }
-        if control.is_paused() != self.engine.is_paused() {
-            self.engine.set_paused::<B>(control.is_paused());
-        }
         for number in cancelled {
             self.remove(number);
         }
@@ -333,6 +327,14 @@ impl<B: Future<Output = ()>> Tasks<B> {
             self.remove_all_before(before);
             control.finish_cancelling(before);
         }
+        // These wake the task. If its waker panics, they are looked at again.
+        if control.size() != self.engine.size() {
+            self.engine.set_size::<B>(control.size());
+        }
+        if control.is_paused() != self.engine.is_paused() {
+            self.engine.set_paused::<B>(control.is_paused());
+        }
+        self.requests = false;
     }
 
     /// Drops a task that was cancelled.

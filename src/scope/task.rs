@@ -14,7 +14,7 @@ use super::control::{Control, Id, Wait};
 use super::iterwait::Arrivals;
 use crate::key::Key;
 use crate::lock::Lock;
-use crate::panic::{Panic, contain, contain_and_forget};
+use crate::panic::{Panic, contain, contain_and_forget, wake_and_contain};
 use crate::sync::{Arc, AtomicU8};
 
 /// Why a task has no output.
@@ -145,7 +145,7 @@ impl Notify {
     fn notify_somebody(self) {
         match self {
             Self::Nobody => {}
-            Self::Waker(waker) => waker.wake(),
+            Self::Waker(waker) => wake_and_contain(waker),
             Self::Arrivals(arrivals, place) => arrivals.push(place),
         }
     }
