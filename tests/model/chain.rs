@@ -422,10 +422,8 @@ impl Chain {
     /// Lets everything end, and checks that it does without a wake-up missing.
     fn finish(mut self) {
         self.apply(Op::Close);
+        self.apply(Op::CompleteMany(usize::MAX));
         loop {
-            for id in 0..self.bench.world.jobs() {
-                self.bench.complete(id, Then::Finish);
-            }
             match self.poll() {
                 Outcome::Ready(None) => break,
                 Outcome::Pending if self.bench.world.consumer_is_busy() => self.apply(Op::Release),

@@ -490,8 +490,8 @@ impl Scoped {
     fn finish(mut self) {
         self.apply(Op::Resume);
         self.apply(Op::Close);
+        self.apply(Op::CompleteMany(usize::MAX));
         while !self.over || !self.callers.is_empty() {
-            self.apply(Op::CompleteMany(usize::MAX));
             let scope_is_woken = self.bench.parked.is_none_or(|before| self.bench.wakes.count() > before);
             assert!(
                 (scope_is_woken && !self.over) || self.callers.iter().any(Caller::is_woken),

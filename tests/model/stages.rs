@@ -1,6 +1,7 @@
 //! Drives a chain of two stages, the second directly on the first or behind an adaptor: each keeps the law, and the first
 //! goes on while the second is full.
 
+use std::collections::HashSet;
 use std::future::pending;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -29,7 +30,7 @@ struct Stages {
     driven: bool,
     stream: Pin<Box<dyn Progress<Item = Out>>>,
     /// The jobs of the second stage.
-    of_next: Vec<Id>,
+    of_next: HashSet<Id>,
     /// Whether the first stage has handed something over in the last call.
     handed_over: bool,
     /// Results that have left the first stage and not come to the second.
@@ -67,7 +68,7 @@ impl Stages {
                         self.bench.model.hand_over(id);
                         handed_over = true;
                     }
-                    self.of_next.push(next);
+                    self.of_next.insert(next);
                     self.next.waiting.push(next);
                 }
                 Event::Polled(id)
@@ -213,19 +214,16 @@ impl Stages {
     /// Lets everything end, and checks that it does without a wake-up missing.
     fn finish(mut self) {
         self.apply(Op::Close);
+        let mut completed = 0;
         loop {
-            for id in 0..self.bench.world.jobs() {
+            // Those of the second stage are made as it goes.
+            for id in completed..self.bench.world.jobs() {
                 self.complete(id, Then::Finish);
             }
+            completed = self.bench.world.jobs();
             match self.poll() {
                 Outcome::Ready(None) => break,
-                Outcome::Pending => {
-                    // Those that were made in this poll are still to be completed.
-                    for id in 0..self.bench.world.jobs() {
-                        self.complete(id, Then::Finish);
-                    }
-                    self.bench.must_have_woken();
-                }
+                Outcome::Pending if completed == self.bench.world.jobs() => self.bench.must_have_woken(),
                 _ => {}
             }
             self.compare();
@@ -269,8 +267,15 @@ pub fn run(kind: Kind, size: usize, backlog: Option<usize>, ops: Vec<Op>, finish
     let bench = Bench::new(model);
     let stream = build(kind, size, backlog, &bench.world);
     let next = Reference::new(kind.next_size, None, kind.next_ordered);
-    let mut stages =
-        Stages { bench, next, driven: kind.driven, stream, of_next: vec![], handed_over: false, between: vec![] };
+    let mut stages = Stages {
+        bench,
+        next,
+        driven: kind.driven,
+        stream,
+        of_next: HashSet::new(),
+        handed_over: false,
+        between: vec![],
+    };
     for op in ops {
         stages.apply(op);
         stages.compare();
