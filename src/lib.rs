@@ -27,6 +27,8 @@ pub mod progress;
 #[cfg(feature = "alloc")]
 mod queue;
 mod ring;
+#[cfg(all(test, any(loom, shuttle)))]
+mod schedules;
 #[cfg(feature = "alloc")]
 pub mod scope;
 mod source;

@@ -6,7 +6,10 @@
 #[cfg(not(feature = "std"))]
 use core::cell::RefCell;
 #[cfg(feature = "std")]
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
+
+#[cfg(feature = "std")]
+use crate::sync::Mutex;
 
 /// A mutex with the standard library; without it, a cell that keeps its owner on one thread.
 pub(crate) struct Lock<T> {

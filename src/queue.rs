@@ -190,7 +190,7 @@ impl<F> Sparse<F> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use alloc::collections::BTreeMap;
 

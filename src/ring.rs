@@ -105,7 +105,7 @@ impl<T, const N: usize, const M: usize> fmt::Debug for Ring<T, N, M> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use std::collections::VecDeque;
 

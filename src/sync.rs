@@ -1,19 +1,52 @@
-//! What is shared between threads, and with interrupts: `Arc`, `Wake` and atomics.
+//! What is shared between threads, and with interrupts: `Arc`, `Wake`, atomics, and what is made of these.
 //!
 //! They are those of the language, or with the feature `portable-atomic` those of the crates of that name, for targets
-//! without compare-and-swap.
+//! without compare-and-swap. In the tests of schedules they are those that loom or shuttle see: see `schedules/model.rs`.
 
 #[cfg(not(feature = "portable-atomic"))]
 pub(crate) use alloc::sync::{Arc, Weak};
 #[cfg(not(feature = "portable-atomic"))]
 pub(crate) use alloc::task::Wake;
-#[cfg(not(feature = "portable-atomic"))]
-pub(crate) use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
 
 #[cfg(feature = "portable-atomic")]
-pub(crate) use portable_atomic::{AtomicBool, AtomicU8, AtomicUsize};
-#[cfg(feature = "portable-atomic")]
 pub(crate) use portable_atomic_util::{Arc, Weak, task::Wake};
+
+#[cfg(not(all(test, any(loom, shuttle))))]
+pub(crate) use self::real::*;
+#[cfg(all(test, any(loom, shuttle)))]
+pub(crate) use crate::schedules::model::*;
+
+#[cfg(not(all(test, any(loom, shuttle))))]
+mod real {
+    #[cfg(not(feature = "portable-atomic"))]
+    pub(crate) use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
+    #[cfg(feature = "std")]
+    pub(crate) use std::sync::{Mutex, OnceLock};
+
+    pub(crate) use futures_util::task::AtomicWaker;
+    #[cfg(feature = "portable-atomic")]
+    pub(crate) use portable_atomic::{AtomicBool, AtomicU8, AtomicUsize};
+
+    /// An `Arc` that other threads look for by a `Weak`, and find or not.
+    #[cfg(feature = "std")]
+    pub(crate) mod sought {
+        pub(crate) use crate::sync::{Arc, Weak};
+    }
+
+    /// Declares a variable of each thread's own.
+    #[cfg(feature = "std")]
+    macro_rules! per_thread {
+        ($(#[$attr:meta])* static $name:ident: $type:ty = $value:expr;) => {
+            std::thread_local! {
+                $(#[$attr])*
+                static $name: $type = const { $value };
+            }
+        };
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) use per_thread;
+}
 
 /// Implements [`Wake`], whose methods have a receiver or not, by a method `wake_slot(&self)`.
 macro_rules! wake_by_slot {

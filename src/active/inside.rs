@@ -9,14 +9,17 @@
 
 use core::marker::PhantomData;
 #[cfg(feature = "std")]
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 #[cfg(feature = "std")]
 use std::cell::Cell;
 
 #[cfg(feature = "std")]
-std::thread_local! {
+use crate::sync::{AtomicUsize, per_thread};
+
+#[cfg(feature = "std")]
+per_thread! {
     /// The mark of the set being polled, the innermost of those inside one another; 0 if there is none.
-    static POLLED: Cell<usize> = const { Cell::new(0) };
+    static POLLED: Cell<usize> = Cell::new(0);
 }
 
 /// What a thread that polls a set is known by.
@@ -41,7 +44,7 @@ impl Mark {
     #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "nobody is inside"))]
     pub(super) fn is_inside(self) -> bool {
         #[cfg(feature = "std")]
-        return POLLED.get() == self.address;
+        return POLLED.with(Cell::get) == self.address;
         #[cfg(not(feature = "std"))]
         false
     }
@@ -66,7 +69,7 @@ impl Inside {
         Self {
             thread: PhantomData,
             #[cfg(feature = "std")]
-            around: POLLED.replace(mark.address),
+            around: POLLED.with(|polled| polled.replace(mark.address)),
         }
     }
 }
@@ -75,7 +78,7 @@ impl Drop for Inside {
     #[inline(always)]
     fn drop(&mut self) {
         #[cfg(feature = "std")]
-        POLLED.set(self.around);
+        POLLED.with(|polled| polled.set(self.around));
     }
 }
 

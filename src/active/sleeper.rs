@@ -15,14 +15,10 @@
 
 use core::sync::atomic::Ordering::SeqCst;
 use core::task::Waker;
-#[cfg(feature = "std")]
-use std::sync::OnceLock;
 
-use futures_util::task::AtomicWaker;
-
-use crate::sync::AtomicUsize;
 #[cfg(feature = "std")]
-use crate::sync::{Arc, Weak, wake_by_slot};
+use crate::sync::{Arc, OnceLock, sought, wake_by_slot};
+use crate::sync::{AtomicUsize, AtomicWaker};
 
 /// The task is at work, or has been woken and told nothing.
 const AWAKE: usize = 0;
@@ -38,12 +34,12 @@ const TOLD: usize = 3;
 pub(super) struct Sleeper {
     state: AtomicUsize,
     #[cfg(feature = "std")]
-    usual: OnceLock<Weak<Waker>>,
+    usual: OnceLock<sought::Weak<Waker>>,
     other: AtomicWaker,
 }
 
 impl Sleeper {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             state: AtomicUsize::new(AWAKE),
             #[cfg(feature = "std")]
@@ -86,7 +82,7 @@ impl Sleeper {
         }
         #[cfg(feature = "std")]
         if asleep == USUAL {
-            if let Some(waker) = self.usual.get().and_then(Weak::upgrade) {
+            if let Some(waker) = self.usual.get().and_then(sought::Weak::upgrade) {
                 waker.wake_by_ref();
             }
         }
@@ -119,7 +115,7 @@ wake_by_slot!(Relay);
 pub(super) struct Bed {
     /// The waker of the usual task: of the first that slept, until another one does.
     #[cfg(feature = "std")]
-    usual: Option<Arc<Waker>>,
+    usual: Option<sought::Arc<Waker>>,
     /// The waker of the other task that slept last.
     #[cfg(feature = "std")]
     other: Option<Arc<Relay>>,
@@ -170,8 +166,8 @@ impl Bed {
                 Some(usual) if usual.will_wake(waker) => return USUAL,
                 Some(_) => self.usual = None,
                 None if sleeper.usual.get().is_none() => {
-                    let usual = Arc::new(waker.clone());
-                    sleeper.usual.get_or_init(|| Arc::downgrade(&usual));
+                    let usual = sought::Arc::new(waker.clone());
+                    sleeper.usual.get_or_init(|| sought::Arc::downgrade(&usual));
                     self.usual = Some(usual);
                     return USUAL;
                 }

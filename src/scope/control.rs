@@ -32,6 +32,8 @@ use hashbrown::HashMap;
 use crate::finished::NumberHasher;
 use crate::lock::Lock;
 use crate::panic::{contain_and_forget, wake_and_contain};
+#[cfg(feature = "std")]
+use crate::sync::per_thread;
 use crate::sync::{AtomicBool, AtomicUsize};
 
 /// How often the scope looks before it offers room that was offered to one who does not answer to the next.
@@ -126,8 +128,8 @@ fn this_thread() -> usize {
     #[cfg(feature = "std")]
     {
         use core::ptr;
-        std::thread_local! {
-            static MARK: u8 = const { 0 };
+        per_thread! {
+            static MARK: u8 = 0;
         }
         MARK.with(|mark| ptr::from_ref(mark).addr())
     }

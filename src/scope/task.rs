@@ -172,7 +172,8 @@ impl<T> Cell<T> {
 
     /// Returns whether the task has ended.
     fn is_settled(&self) -> bool {
-        self.status.load(Acquire) == SETTLED || self.control.is_cancelled(self.id())
+        // In this order: the scope settles what is cancelled with all others, and then takes back that all are.
+        self.control.is_cancelled(self.id()) || self.status.load(Acquire) == SETTLED
     }
 
     /// Takes note that the task is started, unless it has been cancelled. Returns the status before.
@@ -518,8 +519,9 @@ impl<F, T> PinnedDrop for Tracked<F, T> {
         if future.is_some() {
             // A panic of a task stays with the task; the others go on.
             contain_and_forget(|| future.set(None));
-        }
-        if cell.status.load(Acquire) != SETTLED {
+            // Also when another thread has settled it: that one may have yet to count it out, for which it holds the lock.
+            cell.settle(None, SETTLED);
+        } else if cell.status.load(Acquire) != SETTLED {
             cell.settle(None, SETTLED);
         }
         // Whatever it has entered, and however late.
