@@ -309,7 +309,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
             let has_ended = |keyed: &Keyed<_>| !matches!(keyed.find(key.0), None | Some(Place::Active(_)));
             ready!(self.poll_until(cx, polls, has_ended));
         }
-        Poll::Ready(self.engine.finished.take(key.0))
+        Poll::Ready(self.take_result(key))
     }
 
     /// Takes the result of the future with this key, if it has finished. Never waits, and never polls.

@@ -100,8 +100,8 @@ impl Stages {
         self.settle();
         let woke = self.bench.wakes.count() > before;
         let (polls, next_polls) = (self.bench.model.polls(), self.next.polls());
-        // The second stage keeps one poll for the future that it may get of the first.
-        (self.bench.model.elsewhere, self.next.elsewhere) = (next_polls + 1, polls);
+        // Each stage keeps one poll back for a future that it may get.
+        (self.bench.model.elsewhere, self.next.elsewhere) = (next_polls + 2, polls);
         if !self.driven {
             assert!(polls + next_polls <= POLLS, "too many polls in one call");
         }
