@@ -58,6 +58,9 @@ pub enum View {
 impl Kind {
     /// The kind that is meant where not all are built: each costs time to compile.
     pub fn that_exists(mut self) -> Self {
+        if cfg!(not(feature = "std")) && self.option == Opt::Catch {
+            self.option = Opt::Plain;
+        }
         if self.source == Source::Iter {
             (self.set, self.option, self.view) = (Set::Slot, Opt::Plain, View::Flat);
         }
@@ -283,7 +286,10 @@ fn build(kind: Kind, size: usize, backlog: Option<usize>, world: &World) -> Box<
                 (Set::Inline, _) if size > 5 => flat!($stream.with_set(InlineSet::<_, 32>::new())),
                 (Set::Inline, _) => flat!($stream.with_set(InlineSet::<_, 3>::new())),
                 (_, Opt::Plain) => set!($stream),
+                #[cfg(feature = "std")]
                 (_, Opt::Catch) => set!($stream.catch_unwind()),
+                #[cfg(not(feature = "std"))]
+                (_, Opt::Catch) => unreachable!("without the standard library no panic is caught"),
                 (_, Opt::FailFast) => set!($stream.fail_fast()),
             }
         };
