@@ -184,6 +184,7 @@ fn of_pools() -> impl Strategy<Value = Op> {
 }
 
 /// What a scope has.
+#[cfg(feature = "std")]
 fn of_scopes() -> impl Strategy<Value = Op> {
     prop_oneof![
         40 => of_pools(),
@@ -247,6 +248,7 @@ pub fn two_stages() -> impl Strategy<Value = Program> {
     )
 }
 
+#[cfg(feature = "std")]
 pub fn scopes() -> impl Strategy<Value = Program> {
     let ops = proptest::collection::vec(of_scopes(), 0..80);
     (size(), ops, any::<bool>()).prop_map(|(size, ops, finish)| Program {
