@@ -206,9 +206,9 @@ fn a_thread_gives_up_waiting_for_room() {
                     run(pool.exec(event())).unwrap();
                 },
                 |pool: &Scope<'static>| {
+                    // May be ready: the other threads may have come so far that its item ends within this call.
                     let mut map = pool.map(0..1, |_| event());
-                    let polled = Pin::new(&mut map).poll(&mut Context::from_waker(Waker::noop()));
-                    assert!(polled.is_pending());
+                    let _ = Pin::new(&mut map).poll(&mut Context::from_waker(Waker::noop()));
                 },
                 |pool: &Scope<'static>| assert!(run(pool.map(0..1, |_| event())).iter().all(Result::is_ok)),
             ],
@@ -360,7 +360,10 @@ fn settings_change_and_counts_are_read() {
                 |pool: &Scope<'static>| {
                     let tasks = pool.map_n(0..3, |_| yield_now());
                     assert!(pool.active() <= 3, "one of size 1 and two of size 2");
-                    assert!(pool.waiting() <= 5 && pool.len() <= 5 && pool.executed() <= 5);
+                    assert!(
+                        pool.waiting() <= 4 && pool.len() <= 4 && pool.executed() <= 5,
+                        "one of five after the other four"
+                    );
                     drop(tasks);
                     pool.pause();
                     pool.resume();

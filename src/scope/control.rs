@@ -230,45 +230,47 @@ impl Control {
 
     // Counts.
 
-    pub(super) fn waiting(&self) -> usize {
+    /// How many tasks were spawned, less so many and those that were cancelled before they were started.
+    fn spawned_less(&self, more: impl Fn() -> usize) -> usize {
         let gone = || {
             let is_cancelling = self.is_cancelling();
             let cancelled = self.cancelled_waiting.load(Acquire);
             let gone = if is_cancelling {
                 self.cancel_before.load(Acquire).wrapping_sub(self.cancel_base.load(Acquire))
             } else {
-                self.started.load(Acquire)
+                more()
             };
             (is_cancelling, gone.wrapping_add(cancelled))
         };
         difference(|| self.spawned.load(Acquire), gone, |(_, gone)| gone)
     }
 
-    /// How many tasks are started, not ended, not cancelled, whether they have lent their slots or not.
-    fn alive(&self) -> usize {
-        self.started_less(|| 0)
+    /// How many tasks have ended that were started: by themselves, or as they were cancelled.
+    fn gone(&self) -> usize {
+        self.ended.load(Acquire).wrapping_add(self.cancelled_started.load(Acquire))
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.spawned_less(|| self.started.load(Acquire))
     }
 
     pub(super) fn active(&self) -> usize {
-        self.started_less(|| self.lent.load(Acquire))
-    }
-
-    /// How many tasks are alive, less so many more.
-    fn started_less(&self, more: impl Fn() -> usize) -> usize {
         if self.is_cancelling() {
             return 0;
         }
-        let gone = || (self.ended.load(Acquire), self.cancelled_started.load(Acquire), more());
         difference(
             || self.started.load(Acquire),
-            gone,
-            |(ended, cancelled, more)| ended.wrapping_add(cancelled).wrapping_add(more),
+            || (self.gone(), self.lent.load(Acquire)),
+            |(gone, lent)| gone.wrapping_add(lent),
         )
     }
 
-    /// How many tasks have not ended.
+    /// How many tasks have not ended: those waiting and active, and those that have lent their slots.
+    ///
+    /// Not a sum of these, which another thread would read at two moments, and so count a task twice or not at all that
+    /// starts in between.
     pub(super) fn len(&self) -> usize {
-        self.waiting() + self.alive()
+        self.spawned_less(|| self.gone())
     }
 
     pub(super) fn executed(&self) -> usize {
@@ -308,7 +310,8 @@ impl Control {
             return 0;
         }
         let own = usize::from(self.polling().is_some());
-        self.size().saturating_add(own).saturating_sub(self.active() + self.waiting())
+        let taken = self.spawned_less(|| self.gone().wrapping_add(self.lent.load(Acquire)));
+        self.size().saturating_add(own).saturating_sub(taken)
     }
 
     pub(super) fn count_spawned(&self, total: u64) {
