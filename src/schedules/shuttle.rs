@@ -195,6 +195,22 @@ fn threads_wait_for_room() {
     });
 }
 
+/// A thread gets in line for room while the scope, for which nothing else is left to do, goes to rest.
+#[test]
+fn a_thread_waits_for_room_alone() {
+    check(1, || {
+        let executed = with_threads(
+            1,
+            threads![|pool: &Scope<'static>| {
+                let task = pool.spawn_n(yield_now());
+                assert_eq!(run(pool.map(0..2, |_| yield_now())).len(), 2);
+                run(task).unwrap();
+            }],
+        );
+        assert_eq!(executed, 3);
+    });
+}
+
 /// One of those who wait for room gives up: what was offered to it goes to the next.
 #[test]
 fn a_thread_gives_up_waiting_for_room() {
@@ -500,6 +516,26 @@ fn the_scope_goes_while_threads_wait() {
         join(threads.into());
         assert_eq!((handle.len(), handle.active(), handle.waiting()), (0, 0, 0));
         assert_eq!(dropped.load(SeqCst), 4, "every future is dropped");
+    });
+}
+
+/// The scope ends while a thread spawns: before, or not before that task has run. It is not dropped until all is settled.
+#[test]
+fn the_scope_ends_while_a_thread_spawns() {
+    check(1, || {
+        let mut handle = None;
+        let future = scope(1, |pool: Scope<'static>| {
+            handle = Some(pool);
+            async {}
+        });
+        let handle = handle.expect("the body is called at once");
+        let thread = spawn(move || {
+            let result = run(handle.spawn_n(yield_now()));
+            assert!(result.is_ok() || result.unwrap_err().is_cancelled());
+        });
+        let mut future = pin!(future);
+        run(future.as_mut());
+        thread.join().unwrap();
     });
 }
 
