@@ -31,7 +31,7 @@ use futures_pool::{ActiveSet, InlinePool, Pool, SlotSet, UnorderedSet, prelude::
 use probes::{Backlog, Job, Lab, OUTSIDE, Output, Role, Site, Source, Stage, is_planted};
 
 /// Every place at which code of the user's runs.
-const SITES: [Site; 26] = [
+const SITES: [Site; 30] = [
     Site::Poll(Role::Pooled, Stage::Waiting),
     Site::Poll(Role::Pooled, Stage::Active),
     Site::Poll(Role::Timer, Stage::Waiting),
@@ -40,16 +40,20 @@ const SITES: [Site; 26] = [
     Site::Poll(Role::Item, Stage::Active),
     Site::Poll(Role::Driven, Stage::Waiting),
     Site::Poll(Role::Driven, Stage::Active),
+    Site::Poll(Role::Callback, Stage::Waiting),
+    Site::Poll(Role::Callback, Stage::Active),
     Site::Drop(Role::Pooled, Stage::Waiting),
     Site::Drop(Role::Pooled, Stage::Active),
     Site::Drop(Role::Pooled, Stage::Finished),
     Site::Drop(Role::Timer, Stage::Active),
     Site::Drop(Role::Timer, Stage::Finished),
     Site::Drop(Role::Item, Stage::Finished),
+    Site::Drop(Role::Callback, Stage::Finished),
     Site::OutputDrop,
     Site::Closure(Role::Pooled),
     Site::Closure(Role::Timer),
     Site::Closure(Role::Item),
+    Site::Closure(Role::Callback),
     Site::When,
     Site::SourceNext,
     Site::SourceHint,
@@ -342,15 +346,19 @@ impl Bench {
     /// Checks what has become of everything. `own` may be gone before it has started, or after a panic.
     #[track_caller]
     fn assert_nothing_lost(&self, own: Option<usize>) {
-        let Plan { site, .. } = self.plan;
+        let Plan { form, site, .. } = self.plan;
         self.drop_waker();
         self.lab.assert_sound(&self.plan);
         let mut lost = self.lab.undelivered(self.pool);
         lost.retain(|(id, _)| Some(*id) != own);
         let fired = self.lab.fired();
         let most = match site {
-            Site::Poll(Role::Pooled, _) => usize::from(fired),
-            Site::Drop(Role::Pooled, Stage::Finished) => usize::from(fired && self.exceptions.loses_output),
+            // The future, or what its callback was given and gives no more.
+            Site::Poll(Role::Pooled | Role::Callback, _) | Site::Closure(Role::Callback) => usize::from(fired),
+            Site::Drop(Role::Pooled | Role::Callback, Stage::Finished) => {
+                // The destructor of a future with a callback runs in a poll: that of both. A caught panic is the item.
+                usize::from(fired && (self.exceptions.loses_output || [CALLBACKS, CATCHING].contains(&form)))
+            }
             Site::WakerClone | Site::WakerWake | Site::WakerWakeByRef | Site::WakerDrop => {
                 usize::from(fired && self.exceptions.wakes_inside)
             }
@@ -436,6 +444,9 @@ macro_rules! on_each_set {
 
 type Form = (&'static str, fn(&Bench));
 
+const CALLBACKS: &str = "callbacks";
+const CATCHING: &str = "catch_unwind";
+
 // The chain.
 
 macro_rules! chain {
@@ -446,7 +457,8 @@ macro_rules! chain {
 
 /// The streams and futures of the chain, run to their ends.
 fn chain_forms<S: Set>() -> Vec<Form> {
-    vec![
+    #[cfg_attr(not(feature = "std"), expect(unused_mut))]
+    let mut forms: Vec<Form> = vec![
         ("ordered", |bench| bench.stream(chain!(S, bench), |output| bench.deliver(output))),
         ("unordered", |bench| bench.stream(chain!(S, bench).unordered(), |output| bench.deliver(output))),
         ("backlog of 0", |bench| {
@@ -497,11 +509,33 @@ fn chain_forms<S: Set>() -> Vec<Form> {
             let stream = chain!(S, bench).pool_map(2, stage).with_set(S::Of::default());
             bench.stream(stream, |output| bench.deliver(output));
         }),
+        (CALLBACKS, |bench| {
+            // The slot is taken for longer than the account knows.
+            bench.lab.set_backlog(bench.pool, Backlog::Unknown);
+            let follow = |output: Output, bench: &Bench| {
+                bench.lab.touch(Site::Closure(Role::Callback));
+                outside(&bench.lab, Role::Callback).map(|()| output)
+            };
+            let make = |_| bench.make().callback(follow, bench);
+            let stream = bench.items().pool_map(bench.plan.size, make).with_set(S::Of::default());
+            bench.stream(stream, |output| bench.deliver(output));
+        }),
         ("driven behind an adaptor", |bench| {
             let stream = chain!(S, bench).then(async |output| output).driven();
             bench.future(stream.for_each(|output| bench.consume(vec![output])));
         }),
-    ]
+    ];
+    #[cfg(feature = "std")]
+    forms.push((CATCHING, |bench| {
+        // A panic is held like a result, of which the account does not know.
+        bench.lab.set_backlog(bench.pool, Backlog::Unknown);
+        bench.stream(chain!(S, bench).catch_unwind(), |result| {
+            if let Ok(output) = result {
+                bench.deliver(output);
+            }
+        });
+    }));
+    forms
 }
 
 fn a_chain<S: Set>() {
