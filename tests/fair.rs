@@ -5,7 +5,9 @@ mod common;
 
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
+use std::ops::Deref;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::Poll;
 
 use futures::future::{FutureExt, LocalBoxFuture};
@@ -16,7 +18,7 @@ use futures_pool::{ActiveSet, Pool, local_scope, prelude::*};
 use common::{poll, poll_next, run, yield_now};
 
 /// Is woken all the time, and counts how often it is polled.
-async fn restless(polls: &Cell<usize>) {
+async fn restless(polls: impl Deref<Target = Cell<usize>>) {
     poll_fn(|cx| {
         polls.set(polls.get() + 1);
         cx.waker().wake_by_ref();
@@ -33,9 +35,9 @@ on_both_sets! {
 }
 
 fn waiting_futures_and_a_woken_one_take_turns<'a, S: ActiveSet<Job<'a>>>(set: impl FnOnce() -> S) {
-    let polls: &'static Cell<usize> = Box::leak(Box::default());
+    let polls = Rc::new(Cell::new(0));
     let mut pool = Pool::with_set(100, set());
-    pool.spawn_n(restless(polls).boxed_local());
+    pool.spawn_n(restless(Rc::clone(&polls)).boxed_local());
     pool.map_n(0..1000, |_| async {}.boxed_local());
     // Turns of 16 that are started, and of 16 polls of the one that is woken.
     assert!(poll(&mut pin!(pool.join())).is_pending());
@@ -46,14 +48,14 @@ fn waiting_futures_and_a_woken_one_take_turns<'a, S: ActiveSet<Job<'a>>>(set: im
 fn none_is_left_out_of_those_that_are_always_woken<'a, S: ActiveSet<Job<'a>>>(set: impl Fn() -> S) {
     // Also if there are as many as are polled in a turn, or in a call.
     for len in 1..=70 {
-        let polls: &'static [Cell<usize>] = Box::leak(vec![Cell::new(0); len].into());
+        let polls: Vec<Rc<Cell<usize>>> = (0..len).map(|_| Rc::default()).collect();
         let mut pool = Pool::with_set(100, set());
-        pool.map_n(polls, |polls| restless(polls).boxed_local());
+        pool.map_n(&polls, |polls| restless(Rc::clone(polls)).boxed_local());
         for _ in 0..40 {
             assert!(poll(&mut pin!(pool.join())).is_pending());
         }
         // On average it is 64 * 40 / len.
-        let least = polls.iter().map(Cell::get).min().unwrap();
+        let least = polls.iter().map(|polls| polls.get()).min().unwrap();
         assert!(least >= 64 * 40 / len / 2, "{least} polls of one of {len}");
     }
 }

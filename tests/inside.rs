@@ -26,7 +26,7 @@ type Job = Pin<Box<dyn Future<Output = usize>>>;
 on_both_sets! { a_future_that_is_woken_twice_while_it_is_polled_is_polled_again }
 
 fn a_future_that_is_woken_twice_while_it_is_polled_is_polled_again<S: ActiveSet<Job>>(set: impl Fn() -> S) {
-    // In the first word, in the block, and among so many blocks that there is more than one summary.
+    // In the first word, in the first block, and in the second.
     for before in [0, 1, 63, 64, 100, 2000] {
         let mut pool = Pool::with_set(usize::MAX, set());
         for _ in 0..before {

@@ -196,9 +196,9 @@ fn a_task_that_was_cancelled_joins_no_more() {
 #[test]
 fn a_join_that_moves_into_a_task_waits_for_the_others_only() {
     let scope = local_scope(2, async |pool| {
-        let pool = &*Box::leak(Box::new(pool));
+        let own = pool.clone();
         let busy = pool.spawn_n(async { settle().await });
-        let mut join = pool.join();
+        let mut join = Box::pin(async move { own.join().await });
         assert!(poll_once(&mut join).await.is_pending());
         // From here on it is the task that joins; it does not wait for itself.
         pool.spawn_n(async move {

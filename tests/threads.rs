@@ -222,7 +222,7 @@ fn no_wake_up_is_lost_in_100_slots_which_is_more_than_a_word() {
 }
 
 #[test]
-fn no_wake_up_is_lost_in_5000_slots_which_is_more_than_a_summary() {
+fn no_wake_up_is_lost_in_5000_slots() {
     check_both_orders(5000, 30_000, 4, SlotSet::default);
     check_both_orders(5000, 10_000, 4, UnorderedSet::default);
 }

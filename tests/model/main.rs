@@ -99,7 +99,7 @@ fn the_batch_of_an_itermap_that_was_dropped_counts_against_the_backlog() {
     }
 }
 
-/// Enough futures for many words of ready bits and more than one summary.
+/// Enough futures for many words of ready bits.
 fn many() -> impl Strategy<Value = Vec<Op>> {
     let wait = Plan::new(Then::Wait);
     let woken = prop_oneof![
@@ -118,7 +118,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2, max_shrink_iters: 20, ..ProptestConfig::default() })]
 
     #[test]
-    fn beyond_one_summary(ops in many(), ordered: bool, slots: bool) {
+    fn thousands_at_once(ops in many(), ordered: bool, slots: bool) {
         let set = if slots { Set::Slot } else { Set::Unordered };
         let kind = Kind { ordered, source: Source::Stream, set, option: Opt::Plain, view: View::Flat };
         for form in [Form::Chain(kind), Form::SlotPool] {
