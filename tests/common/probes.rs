@@ -421,6 +421,10 @@ impl Lab {
         self.with(|state| state.jobs[id].started)
     }
 
+    pub fn has_finished(&self, id: usize) -> bool {
+        self.with(|state| state.jobs[id].stage == Stage::Finished)
+    }
+
     pub fn made(&self, account: usize) -> usize {
         self.with(|state| state.accounts[account].jobs.len())
     }
