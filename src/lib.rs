@@ -11,6 +11,8 @@ mod active;
 #[cfg(feature = "alloc")]
 mod batches;
 mod callback;
+#[cfg(doc)]
+pub mod design;
 mod engine;
 mod ext;
 mod finished;
