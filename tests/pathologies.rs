@@ -265,6 +265,25 @@ fn twin_buffered_idles_behind_a_slow_head() {
     assert_eq!(gates.active(), [0]);
 }
 
+#[test]
+fn twin_futures_buffered_leaves_a_freed_slot_empty_and_idles_behind_a_slow_head() {
+    use futures_buffered::BufferedStreamExt;
+
+    let gates = Gates::default();
+    let mut stream = stream::iter(0..9).map(gates.all()).buffered_unordered(3);
+    assert!(poll_next(&mut stream).is_pending());
+    gates.open(1);
+    assert_eq!(poll_next(&mut stream), Poll::Ready(Some(1)));
+    assert_eq!(gates.active(), [0, 2]);
+
+    let gates = Gates::default();
+    let mut stream = stream::iter(0..9).map(gates.all()).buffered_ordered(4);
+    assert!(poll_next(&mut stream).is_pending());
+    (1..4).for_each(|item| gates.open(item));
+    assert_eq!(drain(&mut stream), (vec![], false));
+    assert_eq!(gates.active(), [0]);
+}
+
 // Row: size 0 hangs.
 
 #[test]
@@ -283,6 +302,15 @@ fn twin_buffer_unordered_of_zero_hangs() {
     let none: [usize; 0] = [];
     assert_eq!(drain(&mut stream::iter(none).map(ready).buffer_unordered(0)), (vec![], false));
     assert_eq!(drain(&mut stream::iter(0..3).map(ready).buffer_unordered(0)), (vec![], false));
+}
+
+#[test]
+fn twin_futures_buffered_of_zero_hangs() {
+    use futures_buffered::BufferedStreamExt;
+
+    let none: [usize; 0] = [];
+    assert_eq!(drain(&mut stream::iter(none).map(ready).buffered_unordered(0)), (vec![], false));
+    assert_eq!(drain(&mut stream::iter(0..3).map(ready).buffered_unordered(0)), (vec![], false));
 }
 
 // Row: after a panic the slot is lost and the stream never ends.
@@ -319,6 +347,16 @@ fn a_panic_costs_no_slot<S: ActiveSet<future::Either<Gate, Boom>>>(set: impl Fn(
     (0..4).for_each(|item| gates.open(item));
     let stream = (0..4).pool_map(1, panic_at_first(&gates)).with_set(set());
     assert_eq!(drain_through_panics(stream), (vec![None, Some(1), Some(2), Some(3)], true));
+}
+
+#[test]
+fn twin_buffer_unordered_goes_on_after_a_panic() {
+    let gates = Gates::default();
+    (0..4).for_each(|item| gates.open(item));
+    let stream = stream::iter(0..4).map(panic_at_first(&gates)).buffer_unordered(1);
+    assert_eq!(drain_through_panics(stream), (vec![None, Some(1), Some(2), Some(3)], true));
+    let stream = stream::iter(0..4).map(panic_at_first(&gates)).buffered(1);
+    assert_eq!(drain_through_panics(stream), (vec![None], false));
 }
 
 #[test]
