@@ -19,7 +19,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use fastrand::Rng;
 use futures::future::{FutureExt, LocalBoxFuture};
@@ -1174,6 +1174,65 @@ impl Ledger {
         }
     }
 }
+
+/// The scope itself, dropped half-way: with it go all tasks, also those that hold handles, and all handles have an answer.
+macro_rules! a_scope_that_is_dropped {
+    ($name:ident, $open:ident, $handle:ident) => {
+        #[test]
+        fn $name() {
+            use futures_pool::{$handle, $open};
+
+            each_scenario(stringify!($open), &[1, 2, 5], |scenario| {
+                if scenario.backlog.is_some() {
+                    return true;
+                }
+                let lab = Lab::new(scenario.seed);
+                let account = lab.account(scenario.size, Backlog::Ignored);
+                let ledger = Ledger { lab, pool: account, own: Arc::default(), stopped: Arc::default() };
+                let (handle, tasks) = (RefCell::new(None), Arc::new(Mutex::new(Vec::new())));
+                let scope = $open(scenario.size, |pool: $handle<'static>| {
+                    handle.replace(Some(pool.clone()));
+                    let (ledger, tasks) = (ledger.clone(), Arc::clone(&tasks));
+                    async move {
+                        tasks.lock().unwrap().extend(pool.map_n(0..scenario.size + 2, |_| ledger.job()));
+                        let (inner, own) = (pool.clone(), ledger.clone());
+                        let nested = pool.spawn_n(async move { own.settle(inner.exec(own.job()).await) });
+                        let job = ledger.job();
+                        ledger.settle(pool.exec(job).await);
+                        nested.await.unwrap();
+                    }
+                });
+                let pool = handle.take().unwrap();
+                let mut rng = Rng::with_seed(scenario.seed);
+                let ended = run_cut(&ledger.lab, &mut rng, scenario.polls, scope);
+                assert_eq!((pool.len(), pool.active(), pool.waiting()), (0, 0, 0), "{scenario}");
+                let late = run_now(pool.exec(ledger.own_job()));
+                assert!(matches!(late, Some(Err(Stopped::Cancelled))), "{scenario}");
+                for task in tasks.lock().unwrap().drain(..) {
+                    match run_now(task) {
+                        Some(Ok(output)) => ledger.lab.deliver(output),
+                        result => assert!(!ended && matches!(result, Some(Err(Stopped::Cancelled))), "{scenario}"),
+                    }
+                }
+                ledger.lab.assert_sound(&scenario);
+                assert_eq!(ledger.lab.alive(), 0, "{scenario}: not everything is dropped");
+                ended
+            });
+        }
+    };
+}
+
+/// Polls once.
+fn run_now<F: Future>(future: F) -> Option<F::Output> {
+    match Box::pin(future).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
+}
+
+a_scope_that_is_dropped!(a_local_scope_that_is_dropped, local_scope, LocalScope);
+#[cfg(feature = "std")]
+a_scope_that_is_dropped!(a_send_scope_that_is_dropped, scope, Scope);
 
 scope_members! {
     spawn, Unstarted, |pool, ledger| {
