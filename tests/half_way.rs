@@ -1096,19 +1096,21 @@ macro_rules! scope_members {
                             handle.replace(Some(pool.clone()));
                             let (ledger, ended, gate) = (ledger.clone(), Arc::clone(&ended), Arc::clone(&gate));
                             async move {
-                                let others = pool.map_n(0..scenario.size + 2, |_| ledger.job());
+                                let mut others = pool.map_n(0..scenario.size + 2, |_| ledger.job());
                                 let member = member(pool.clone(), ledger.clone());
                                 let cut = ledger.clone().cut(Left::$left, scenario.polls, member);
                                 match place {
                                     Place::Body => ended.store(usize::from(cut.await), SeqCst),
                                     Place::Task => {
-                                        let ledger = ledger.clone();
+                                        let own = ledger.clone();
                                         let task = async move {
                                             ended.store(usize::from(cut.await), SeqCst);
                                             // It waits for nobody any more, so that its slot is its own.
-                                            ledger.lab.deliver(ledger.job().await);
+                                            own.lab.deliver(own.job().await);
                                         };
-                                        pool.spawn_n(task).await.unwrap();
+                                        let task = pool.spawn_n(task);
+                                        others.extend(pool.map_n(0..scenario.size + 2, |_| ledger.job()));
+                                        task.await.unwrap();
                                     }
                                     Place::Outside => {}
                                 }
