@@ -74,7 +74,7 @@ pub trait Counts {
 /// [`IterMap::batches`](crate::pool::IterMap::batches) make.
 ///
 /// An empty batch is never yielded.
-#[must_use = "streams do nothing unless polled"]
+#[must_use = "streams do nothing unless polled: use `for_each`, or `next` of `StreamExt`"]
 #[pin_project]
 pub struct Batches<P, W> {
     #[pin]
@@ -85,7 +85,7 @@ pub struct Batches<P, W> {
 }
 
 /// Batches with a limit in time: what [`Batches::timeout`] makes.
-#[must_use = "streams do nothing unless polled"]
+#[must_use = "streams do nothing unless polled: use `for_each`, or `next` of `StreamExt`"]
 #[pin_project]
 pub struct TimedBatches<P, W, N, D> {
     #[pin]

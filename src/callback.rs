@@ -52,7 +52,7 @@ pub trait CallbackExt: Future {
 impl<F: Future> CallbackExt for F {}
 
 /// A future and its callback: what [`CallbackExt::callback`] makes.
-#[must_use = "futures do nothing unless polled"]
+#[must_use = "futures do nothing unless polled: `.await` it"]
 #[pin_project]
 pub struct Callback<F, C, X, Fut> {
     #[pin]

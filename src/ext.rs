@@ -6,7 +6,7 @@ use crate::active::{InlineSet, SlotCount, Slots};
 use crate::finished::InlineOrdered;
 #[cfg(feature = "alloc")]
 use crate::finished::Ordered;
-use crate::map::{Mapped, Plain, PoolMap};
+use crate::map::{IsFuture, Mapped, Plain, PoolMap};
 
 /// Adds [`pool_map`](Self::pool_map) to everything that can be iterated over.
 pub trait IterPoolExt: IntoIterator {
@@ -41,7 +41,7 @@ pub trait IterPoolExt: IntoIterator {
     where
         Self: Sized,
         F: FnMut(Self::Item) -> Fut,
-        Fut: Future<Output = T>,
+        Fut: IsFuture<Output = T>,
     {
         PoolMap::new(Plain::new(stream::iter(self)), size, f)
     }
@@ -71,7 +71,7 @@ pub trait IterPoolExt: IntoIterator {
     where
         Self: Sized,
         F: FnMut(Self::Item) -> Fut,
-        Fut: Future<Output = T>,
+        Fut: IsFuture<Output = T>,
         Slots<N>: SlotCount,
     {
         let Slots = slots;
@@ -116,7 +116,7 @@ pub trait StreamPoolExt: Stream {
     where
         Self: Sized,
         F: FnMut(Self::Item) -> Fut,
-        Fut: Future<Output = T>,
+        Fut: IsFuture<Output = T>,
     {
         PoolMap::new(Plain::new(self), size, f)
     }
@@ -146,7 +146,7 @@ pub trait StreamPoolExt: Stream {
     where
         Self: Sized,
         F: FnMut(Self::Item) -> Fut,
-        Fut: Future<Output = T>,
+        Fut: IsFuture<Output = T>,
         Slots<N>: SlotCount,
     {
         let Slots = slots;

@@ -99,7 +99,7 @@ use crate::source::Source;
 /// assert_eq!(pool.next().await, None);
 /// # });
 /// ```
-#[must_use = "a pool does nothing unless polled"]
+#[must_use = "a pool does nothing unless polled: use it as a `Stream`"]
 #[pin_project]
 pub struct InlinePool<F: Future, const N: usize, const QUEUE: usize>
 where

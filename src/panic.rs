@@ -148,7 +148,7 @@ mod catch {
 
     /// A future whose panic is its output.
     #[derive(Debug)]
-    #[must_use = "futures do nothing unless polled"]
+    #[must_use = "futures do nothing unless polled: `.await` it"]
     #[pin_project]
     pub struct CatchUnwind<Fut> {
         /// `None` after its end.

@@ -54,6 +54,10 @@ use crate::engine::POLLS;
 /// assert_eq!(sum, 30);
 /// # });
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a pool's stream, or does not show the pool in it",
+    note = "`.boxed()` and `BoxStream` forget the pool: hand the stream on as `impl Progress<Item = T>`"
+)]
 pub trait Progress: Stream {
     /// Does all that `poll_next` does short of yielding an item.
     ///
@@ -267,7 +271,7 @@ pub trait ProgressExt: Progress {
 impl<P: Progress + ?Sized> ProgressExt for P {}
 
 /// A stream of a pool behind adaptors, polled one item ahead: what [`ProgressExt::driven`] makes.
-#[must_use = "streams do nothing unless polled"]
+#[must_use = "streams do nothing unless polled: use `for_each`, or `next` of `StreamExt`"]
 #[pin_project]
 pub struct Driven<S, T> {
     #[pin]
@@ -351,7 +355,7 @@ impl<S: fmt::Debug, T> fmt::Debug for Driven<S, T> {
 /// # Cancel safety
 ///
 /// Dropping it drops the stream, and the future for the item under way.
-#[must_use = "futures do nothing unless polled"]
+#[must_use = "futures do nothing unless polled: `.await` it"]
 #[pin_project]
 pub struct ForEach<S, Fut, F> {
     #[pin]
@@ -422,7 +426,7 @@ impl<S: fmt::Debug, Fut, F> fmt::Debug for ForEach<S, Fut, F> {
 }
 
 /// The future of [`ProgressExt::drive`].
-#[must_use = "futures do nothing unless polled"]
+#[must_use = "futures do nothing unless polled: `.await` it"]
 #[pin_project]
 pub struct Drive<'a, S: ?Sized, Fut> {
     stream: &'a mut S,
@@ -496,7 +500,7 @@ macro_rules! stages {
             where
                 Self: Sized,
                 Each: FnMut(<Self as futures_util::stream::Stream>::Item) -> EachFut,
-                EachFut: Future<Output = ()>,
+                EachFut: $crate::map::IsFuture<Output = ()>,
             {
                 $crate::progress::ForEach::new(self, f)
             }
@@ -555,7 +559,7 @@ macro_rules! stages {
             where
                 Self: Sized,
                 Map: FnMut(<Self as futures_util::stream::Stream>::Item) -> MapFut,
-                MapFut: Future<Output = MapT>,
+                MapFut: $crate::map::IsFuture<Output = MapT>,
             {
                 $crate::map::PoolMap::new(self, size, f)
             }
@@ -591,7 +595,7 @@ macro_rules! stages {
             where
                 Self: Sized,
                 Map: FnMut(<Self as futures_util::stream::Stream>::Item) -> MapFut,
-                MapFut: Future<Output = MapT>,
+                MapFut: $crate::map::IsFuture<Output = MapT>,
                 $crate::inline::Slots<SIZE>: $crate::inline::SlotCount,
             {
                 let $crate::inline::Slots = slots;

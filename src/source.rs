@@ -11,6 +11,18 @@ use crate::progress::Progress;
 #[cfg(feature = "alloc")]
 use crate::queue::Queue;
 
+/// A future, as a closure for `pool_map` or `for_each` has to return one: every future.
+///
+/// It says no more than [`Future`] does, but it says what to do where a closure returns something else.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a future: the closure has to be an async one",
+    label = "its closure returns `{Self}`, which is not a future",
+    note = "write `async |item| ..`, or `|item| async move {{ .. }}`; for what need not wait, `|item| std::future::ready(..)`"
+)]
+pub trait IsFuture: Future {}
+
+impl<F: Future> IsFuture for F {}
+
 /// Gives out the futures that wait, each with its number: what [`PoolMap`](super::PoolMap) asks of its source.
 ///
 /// Of use for bounds; not meant to be implemented outside of this crate.

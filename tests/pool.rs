@@ -297,6 +297,19 @@ fn map_n_of_nothing_pushes_nothing<S: Set>() {
     assert!(pool.is_terminated());
 }
 
+fn extend_pushes_every_future_and_polls_none<S: Set>() {
+    let mut pool = S::pool(1);
+    let jobs: [_; 3] = hands();
+    pool.extend(jobs.iter().map(job));
+    assert!(jobs.iter().all(Hand::is_waiting));
+    let after = pool.spawn_n(done(3));
+    assert_eq!(counts(&pool), [4, 0, 0, 0]);
+    (0..).zip(&jobs).for_each(|(output, job)| job.finish(output));
+    let results: Vec<_> = run(pool.by_ref().collect());
+    assert_eq!(results.iter().map(|(_, output)| *output).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    assert!(results.is_sorted() && results[3].0 == after, "{results:?}");
+}
+
 fn keys_rise_in_the_order_of_spawning_and_are_never_reused<S: Set>() {
     let mut pool = S::pool(2);
     let mut keys = Vec::new();
@@ -325,13 +338,17 @@ fn a_push_wakes_the_task_that_last_polled<S: Set>() {
     let mut pool = S::pool(2);
     pool.spawn_n(stuck());
     let (wakes, task) = Wakes::new();
-    for with_map_n in [false, true] {
+    for how in 0..3 {
         assert!(poll_next_as(&mut pool, &task).is_pending());
         let before = wakes.count();
-        if with_map_n {
-            let _ = pool.map_n([1], done);
-        } else {
-            pool.spawn_n(done(1));
+        match how {
+            0 => {
+                pool.spawn_n(done(1));
+            }
+            1 => {
+                pool.map_n([1], done);
+            }
+            _ => pool.extend([done(1)]),
         }
         assert!(wakes.count() > before, "nobody would start the new future");
         assert_eq!(outputs(&mut pool), [1]);
@@ -1975,6 +1992,7 @@ on_each_set! {
     map_n_makes_all_futures_at_once_and_polls_none,
     the_keys_of_map_n_are_those_of_its_items_in_their_order,
     map_n_of_nothing_pushes_nothing,
+    extend_pushes_every_future_and_polls_none,
     keys_rise_in_the_order_of_spawning_and_are_never_reused,
     a_push_wakes_the_task_that_last_polled,
     spawn_starts_the_future_at_once_where_there_is_room,

@@ -53,6 +53,11 @@ pub use self::unordered::UnorderedSet;
 /// - A woken future is polled after a bounded number of polls of others.
 /// - A future that has finished, or was removed, is not polled again, however late it is woken.
 /// - If a future panics while it is polled, the set stays usable, and `recover` tells which one it was.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an active set for futures of the type `{F}`",
+    label = "not an active set for these futures",
+    note = "those of this crate are `SlotSet`, the default, `UnorderedSet`, and `InlineSet`"
+)]
 pub trait PinnedSet<F: Future> {
     /// What a call that polls futures holds on to until it returns.
     type Inside;
@@ -121,6 +126,11 @@ pub trait PinnedSet<F: Future> {
 /// on.
 ///
 /// It is implemented for every `PinnedSet` that is `Unpin`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an active set for futures of the type `{F}` that can be moved",
+    label = "not an active set, or has to be pinned",
+    note = "those of this crate are `SlotSet`, the default, and `UnorderedSet`"
+)]
 pub trait ActiveSet<F: Future>: PinnedSet<F> + Unpin {}
 
 impl<F: Future, S: PinnedSet<F> + Unpin> ActiveSet<F> for S {}

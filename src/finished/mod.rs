@@ -109,6 +109,10 @@ pub trait Gathering: Finished {
 /// without an allocator.
 ///
 /// Of use for bounds; not meant to be implemented outside of this crate.
+#[diagnostic::on_unimplemented(
+    message = "results that fail fast already are of no use here",
+    note = "`fail_fast` is called once, after `catch_unwind`"
+)]
 pub trait Order: Finished + Default {
     /// The same order for other outputs.
     type Of<U>: Order<Output = U>;

@@ -26,7 +26,7 @@ const RESERVED: usize = 1024;
 /// # Cancel safety
 ///
 /// Dropping it drops the futures and the results in it.
-#[must_use = "futures do nothing unless polled"]
+#[must_use = "futures do nothing unless polled: `.await` it"]
 #[pin_project]
 pub struct Collect<P, T> {
     #[pin]
@@ -41,7 +41,7 @@ pub struct Collect<P, T> {
 /// # Cancel safety
 ///
 /// Dropping it drops the futures and the results in it.
-#[must_use = "futures do nothing unless polled"]
+#[must_use = "futures do nothing unless polled: `.await` it"]
 #[pin_project]
 pub struct TryCollect<P, T> {
     #[pin]

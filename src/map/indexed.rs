@@ -16,7 +16,7 @@ use crate::source::Source;
 /// The view that [`PoolMap::indexed`] makes: a stream of `(usize, T)`.
 ///
 /// Positions count from 0. An item whose future, or whose turn in the closure, panicked has a position, and no pair.
-#[must_use = "streams do nothing unless polled; `.await` it, or use it as a `Stream`"]
+#[must_use = "streams do nothing unless polled: `.await` it, or use it as a `Stream`"]
 #[derive(Debug)]
 #[pin_project]
 pub struct Indexed<P> {

@@ -33,7 +33,7 @@ use crate::panic::Panic;
 #[cfg(feature = "std")]
 pub use crate::panic::{CatchUnwind, Catching};
 use crate::progress::{Progress, stages};
-pub use crate::source::{Mapped, Plain, Source};
+pub use crate::source::{IsFuture, Mapped, Plain, Source};
 
 /// There is no default set without an allocator: all chains are on an [`InlineSet`], and say so.
 #[cfg(not(feature = "alloc"))]
@@ -96,7 +96,7 @@ type SlotSet<Fut> = PhantomData<Fut>;
 /// assert_eq!(squares.next().await, Some(1));
 /// # });
 /// ```
-#[must_use = "streams do nothing unless polled; `.await` it, or use it as a `Stream`"]
+#[must_use = "streams do nothing unless polled: `.await` it, or use it as a `Stream`"]
 #[pin_project]
 pub struct PoolMap<Src, Fut, R, S = SlotSet<Fut>> {
     #[pin]

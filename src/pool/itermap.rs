@@ -20,7 +20,7 @@ use crate::progress::{Progress, stages};
 /// The stream that [`Pool::itermap`] makes: the results of its futures, as they finish.
 ///
 /// What it leaves when it is dropped stays in the pool.
-#[must_use = "streams do nothing unless polled"]
+#[must_use = "streams do nothing unless polled: use `for_each`, or `next` of `StreamExt`"]
 pub struct IterMap<'a, F: Future, S = SlotSet<F>> {
     pool: &'a mut Pool<F, S>,
     /// How many futures it began with.
@@ -30,7 +30,7 @@ pub struct IterMap<'a, F: Future, S = SlotSet<F>> {
 /// The stream that [`IterMap::keyed`] makes: results with their keys.
 ///
 /// What it leaves when it is dropped stays in the pool.
-#[must_use = "streams do nothing unless polled"]
+#[must_use = "streams do nothing unless polled: use `for_each`, or `next` of `StreamExt`"]
 pub struct KeyedIterMap<'a, F: Future, S = SlotSet<F>>(IterMap<'a, F, S>);
 
 impl<'a, F: Future, S: ActiveSet<F>> IterMap<'a, F, S> {

@@ -70,7 +70,7 @@ use crate::source::QueueThen;
 /// ```
 #[doc(alias = "AioPool")]
 #[doc(alias = "JoinSet")]
-#[must_use = "a pool does nothing unless polled"]
+#[must_use = "a pool does nothing unless polled: await one of its methods, or use it as a `Stream`"]
 pub struct Pool<F: Future, S = SlotSet<F>> {
     waiting: Queue<F>,
     engine: Engine<S, Keyed<F::Output>>,
@@ -641,6 +641,28 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// Returns whether the pool is paused.
     pub fn is_paused(&self) -> bool {
         self.engine.is_paused()
+    }
+}
+
+/// Pushes each future into the queue, as [`spawn_n`](Pool::spawn_n) does. Their keys come with the results; those who need
+/// them before have [`map_n`](Pool::map_n).
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use futures_pool::Pool;
+///
+/// # futures::executor::block_on(async {
+/// let mut pool = Pool::new(2);
+/// pool.extend((1..=3).map(async |x| x * x));
+/// let squares: Vec<_> = pool.map(|(_key, square)| square).collect().await;
+/// assert_eq!(squares, [1, 4, 9]);
+/// # });
+/// ```
+impl<F: Future, S: ActiveSet<F>> Extend<F> for Pool<F, S> {
+    fn extend<I: IntoIterator<Item = F>>(&mut self, futures: I) {
+        let _ = self.map_n(futures, |future| future);
     }
 }
 

@@ -532,7 +532,7 @@ impl<B> fmt::Debug for Scope<'_, B> {
 }
 
 /// The future of [`Scope::spawn`].
-#[must_use = "futures do nothing unless polled"]
+#[must_use = "futures do nothing unless polled: `.await` it"]
 pub struct Spawn<'a, 'env, F: Future<Output = T>, T, B> {
     scope: &'a Scope<'env, B>,
     /// `None` once it was pushed.
@@ -583,7 +583,7 @@ impl<F: Future<Output = T>, T, B> fmt::Debug for Spawn<'_, '_, F, T, B> {
 }
 
 /// The future of [`Scope::exec`].
-#[must_use = "futures do nothing unless polled"]
+#[must_use = "futures do nothing unless polled: `.await` it"]
 pub struct Exec<'a, 'env, F: Future<Output = T>, T, B> {
     spawn: Spawn<'a, 'env, F, T, B>,
 }
@@ -608,7 +608,7 @@ impl<F: Future<Output = T>, T, B> fmt::Debug for Exec<'_, '_, F, T, B> {
 }
 
 /// The future of [`Scope::map`].
-#[must_use = "futures do nothing unless polled"]
+#[must_use = "futures do nothing unless polled: `.await` it"]
 pub struct Map<'a, 'env, I, G, T, B> {
     scope: &'a Scope<'env, B>,
     /// `None` after their end.
@@ -697,7 +697,7 @@ impl<I, G, T, B> fmt::Debug for Map<'_, '_, I, G, T, B> {
 }
 
 /// The future of [`Scope::join`].
-#[must_use = "futures do nothing unless polled"]
+#[must_use = "futures do nothing unless polled: `.await` it"]
 pub struct Join<'a, 'env, B> {
     scope: &'a Scope<'env, B>,
     wait: EndWait,

@@ -203,7 +203,7 @@ impl<T> Drop for Arriving<T> {
 }
 
 /// The results of tasks, as they finish: what [`iterwait`] and [`Scope::itermap`](super::Scope::itermap) make.
-#[must_use = "streams do nothing unless polled"]
+#[must_use = "streams do nothing unless polled: use `for_each`, or `next` of `StreamExt`"]
 pub struct IterWait<T> {
     arriving: Arriving<T>,
     /// Results that have come in, not yet yielded.
@@ -213,7 +213,7 @@ pub struct IterWait<T> {
 }
 
 /// The results of tasks with their keys: what [`IterWait::keyed`] makes.
-#[must_use = "streams do nothing unless polled"]
+#[must_use = "streams do nothing unless polled: use `for_each`, or `next` of `StreamExt`"]
 pub struct KeyedIterWait<T>(IterWait<T>);
 
 impl<T> IterWait<T> {

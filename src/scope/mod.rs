@@ -169,7 +169,7 @@ where
 }
 
 /// The body and the tasks of a scope: the future of [`scope`](scope()) and [`local_scope`].
-#[must_use = "a scope does nothing unless polled"]
+#[must_use = "a scope does nothing unless polled: `.await` it"]
 #[pin_project]
 pub struct ScopeFuture<Fut, T, B: Future<Output = ()>> {
     /// `None` after its end.

@@ -438,6 +438,7 @@ impl<T> fmt::Debug for Task<T> {
 /// A task's future, with the way to its handle: what a scope keeps, in a box.
 ///
 /// Of use for bounds only.
+#[must_use = "futures do nothing unless polled: `.await` it"]
 #[pin_project(PinnedDrop)]
 pub struct Tracked<F, T> {
     /// `None` after its end.
