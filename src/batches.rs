@@ -31,16 +31,64 @@ use crate::progress::{Progress, stages};
 /// ```
 pub mod yield_when {
     /// Yields as soon as a future has finished, with all that have finished by then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::{prelude::*, yield_when};
+    /// use tokio::time::{Duration, sleep};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let wait = async |ms| { sleep(Duration::from_millis(ms)).await; ms };
+    /// let mut batches = [10, 20, 30].into_iter().pool_map(3, wait).batches(yield_when::first_completed);
+    /// assert_eq!(batches.next().await, Some(vec![10]));
+    /// batches.drive(wait(50)).await; // meanwhile the others finish
+    /// assert_eq!(batches.next().await, Some(vec![20, 30]));
+    /// # }
+    /// ```
+    #[doc(alias = "FIRST_COMPLETED")]
     pub fn first_completed<T>(_: &T) -> bool {
         true
     }
 
     /// Yields when a future has finished with an error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::{prelude::*, yield_when};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let stream = ["1", "2", "x", "4"].into_iter().pool_map(1, async |s| s.parse::<i32>()).backlog(0);
+    /// let mut batches = stream.batches(yield_when::first_error);
+    /// let batch = batches.next().await.unwrap();
+    /// assert_eq!(batch[..2], [Ok(1), Ok(2)]); // what has finished before comes along
+    /// assert!(batch[2].is_err());
+    /// # });
+    /// ```
+    #[doc(alias = "FIRST_EXCEPTION")]
     pub fn first_error<T, E>(result: &Result<T, E>) -> bool {
         result.is_err()
     }
 
     /// Yields once, at the end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::{prelude::*, yield_when};
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut batches = (0..100).pool_map(4, ready).batches(yield_when::all_completed);
+    /// assert_eq!(batches.next().await.map(|batch| batch.len()), Some(100));
+    /// assert_eq!(batches.next().await, None);
+    /// # });
+    /// ```
+    #[doc(alias = "ALL_COMPLETED")]
     pub fn all_completed<T>(_: &T) -> bool {
         false
     }
@@ -49,8 +97,41 @@ pub mod yield_when {
 /// A stream of results that can be made a stream of batches: what [`Batches`] asks of its stream.
 ///
 /// Of use for bounds; not meant to be implemented outside of this crate.
+///
+/// # Examples
+///
+/// ```
+/// use futures::{Stream, StreamExt};
+/// use futures_pool::{Batches, Gather, prelude::*, yield_when};
+/// use tokio::time::{Duration, sleep};
+///
+/// /// Lets no result wait for longer than a second.
+/// fn in_time<P: Gather, W: FnMut(&P::Item) -> bool>(batches: Batches<P, W>) -> impl Stream<Item = Vec<P::Item>> {
+///     batches.timeout(|| sleep(Duration::from_secs(1)))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let stream = [300, 1500].into_iter().pool_map(2, async |ms| { sleep(Duration::from_millis(ms)).await; ms });
+/// let batches = in_time(stream.batches(yield_when::all_completed));
+/// assert_eq!(batches.collect::<Vec<_>>().await, [[300], [1500]]);
+/// # }
+/// ```
 pub trait Gather: FusedStream {
     /// Gathers results until `when` returns `true`, which gives `Ready(true)`, or until the end: `Ready(false)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::{Gather, prelude::*};
+    /// use std::{future::poll_fn, future::ready, pin::Pin};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut stream = (1..=3).pool_map(1, ready).backlog(0);
+    /// let even = poll_fn(|cx| Pin::new(&mut stream).poll_gather(cx, &mut 64, &mut |x| x % 2 == 0)).await;
+    /// assert!(even);
+    /// assert_eq!(stream.finished(), 2); // still in the stream
+    /// # });
+    /// ```
     fn poll_gather(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -59,21 +140,100 @@ pub trait Gather: FusedStream {
     ) -> Poll<bool>;
 
     /// Takes all results that are there, gathered or not.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::{Gather, prelude::*};
+    /// use std::{future::poll_fn, future::ready, pin::Pin};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut stream = (1..=3).pool_map(1, ready).backlog(0);
+    /// poll_fn(|cx| Pin::new(&mut stream).poll_gather(cx, &mut 64, &mut |x| x % 2 == 0)).await;
+    /// assert_eq!(Pin::new(&mut stream).take_all(), [1, 2]);
+    /// assert_eq!(stream.finished(), 0);
+    /// # });
+    /// ```
     fn take_all(self: Pin<&mut Self>) -> Vec<Self::Item>;
 }
 
 /// A stream of a pool's results that knows the pool's counts.
 ///
 /// Of use for bounds; not meant to be implemented outside of this crate.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{Batches, Counts, prelude::*, yield_when};
+/// use tokio::time::{Duration, sleep};
+///
+/// /// How much of a pool is in use, in per cent.
+/// fn load<P: Counts, W>(batches: &Batches<P, W>) -> usize {
+///     100 * batches.active() / batches.size()
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let ms = Duration::from_millis;
+/// let mut batches = [10, 20, 30].into_iter().pool_map(2, async |t| sleep(ms(t)).await).batches(yield_when::all_completed);
+/// batches.drive(sleep(ms(15))).await;
+/// assert_eq!(load(&batches), 100);
+/// batches.drive(sleep(ms(15))).await;
+/// assert_eq!(load(&batches), 50);
+/// # }
+/// ```
 pub trait Counts {
     /// Returns the numbers of active futures, of finished results, and the size.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::{Counts, prelude::*};
+    /// use std::future::ready;
+    ///
+    /// assert_eq!((0..9).pool_map(4, ready).counts(), [0, 0, 4]);
+    /// ```
     fn counts(&self) -> [usize; 3];
 }
 
-/// Results in batches: what [`PoolMap::batches`](crate::map::PoolMap::batches) and
-/// [`IterMap::batches`](crate::pool::IterMap::batches) make.
+/// Results in batches: what [`PoolMap::batches`](crate::map::PoolMap::batches),
+/// [`IterMap::batches`](crate::pool::IterMap::batches) and [`IterWait::batches`](crate::scope::IterWait::batches) make.
 ///
 /// An empty batch is never yielded.
+///
+/// # Cancel safety
+///
+/// Nothing is lost when a call of `next` on the stream is dropped half-way. Dropping the stream drops the one below, and does
+/// with the batch under way what that does with its other results.
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use futures_pool::{Batches, Gather, prelude::*};
+/// use std::future::ready;
+///
+/// /// Takes what comes out of a pool to a server, several at a time.
+/// struct Upload<P, W> {
+///     batches: Batches<P, W>,
+///     requests: usize,
+/// }
+///
+/// impl<P: Gather + Unpin, W: FnMut(&P::Item) -> bool> Upload<P, W> {
+///     async fn send(&mut self) -> Option<Vec<P::Item>> {
+///         let batch = self.batches.next().await?;
+///         self.requests += 1;
+///         Some(batch)
+///     }
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let batches = (1..=5).pool_map(1, ready).backlog(0).batches(|x| x % 3 == 0);
+/// let mut upload = Upload { batches, requests: 0 };
+/// assert_eq!(upload.send().await, Some(vec![1, 2, 3]));
+/// assert_eq!(upload.send().await, Some(vec![4, 5]));
+/// assert_eq!((upload.send().await, upload.requests), (None, 2));
+/// # });
+/// ```
 #[must_use = "streams do nothing unless polled: use `for_each`, or `next` of `StreamExt`"]
 #[pin_project]
 pub struct Batches<P, W> {
@@ -85,6 +245,29 @@ pub struct Batches<P, W> {
 }
 
 /// Batches with a limit in time: what [`Batches::timeout`] makes.
+///
+/// # Cancel safety
+///
+/// As with [`Batches`]; the timer goes on.
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use futures_pool::{TimedBatches, prelude::*, yield_when};
+/// use std::{future::pending, pin::pin};
+/// use tokio::time::{Duration, Instant, sleep};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let ms = Duration::from_millis;
+/// let start = Instant::now();
+/// let stream = [10, 99].into_iter().pool_map(2, async |t| if t < 50 { sleep(ms(t)).await } else { pending().await });
+/// let batches: TimedBatches<_, _, _, _> = stream.batches(yield_when::all_completed).timeout(|| sleep(ms(25)));
+/// let mut batches = pin!(batches); // as tokio's timers are to be pinned
+/// assert_eq!(batches.next().await, Some(vec![()]));
+/// assert_eq!((start.elapsed(), batches.active()), (ms(25), 1));
+/// # }
+/// ```
 #[must_use = "streams do nothing unless polled: use `for_each`, or `next` of `StreamExt`"]
 #[pin_project]
 pub struct TimedBatches<P, W, N, D> {
@@ -110,6 +293,10 @@ impl<P: Gather, W: FnMut(&P::Item) -> bool> Batches<P, W> {
     /// one as soon as the batch before is handed over. When it fires and nothing has finished, a new one is made, and
     /// nothing is yielded. A stream with timers that are not `Unpin`, such as tokio's, has to be pinned (`pin!`) before
     /// `next` can be called on it.
+    ///
+    /// # Panics
+    ///
+    /// The stream panics if `new_timer` or a timer does; the results stay where they are.
     ///
     /// # Examples
     ///
@@ -310,16 +497,53 @@ macro_rules! counts {
     ($($type:ident<P $(, $other:ident)*>),*) => {$(
         impl<P: Counts $(, $other)*> $type<P $(, $other)*> {
             /// Returns how many futures are active: started, and not finished.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use futures::{FutureExt, StreamExt};
+            /// use futures_pool::{prelude::*, yield_when};
+            /// use std::future::pending;
+            ///
+            /// let mut batches = (0..9).pool_map(3, |_| pending::<()>()).batches(yield_when::first_completed);
+            /// assert!(batches.next().now_or_never().is_none());
+            /// assert_eq!(batches.active(), 3);
+            /// ```
             pub fn active(&self) -> usize {
                 self.stream.counts()[0]
             }
 
             /// Returns how many results are in the pool, not yet taken; the batch under way is among them.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use futures_pool::{prelude::*, yield_when};
+            /// use tokio::time::{Duration, sleep};
+            ///
+            /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+            /// let wait = async |ms| { sleep(Duration::from_millis(ms)).await; ms };
+            /// let mut batches = [10, 20, 90].into_iter().pool_map(3, wait).batches(yield_when::all_completed);
+            /// batches.drive(wait(50)).await;
+            /// assert_eq!(batches.finished(), 2);
+            /// # }
+            /// ```
             pub fn finished(&self) -> usize {
                 self.stream.counts()[1]
             }
 
             /// Returns how many futures may be active at once.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use futures_pool::{prelude::*, yield_when};
+            /// use std::future::{pending, ready};
+            ///
+            /// let batches = (0..9).pool_map(3, ready).batches(yield_when::first_completed);
+            /// assert_eq!(batches.size(), 3);
+            /// assert_eq!(batches.timeout(pending::<()>).size(), 3);
+            /// ```
             pub fn size(&self) -> usize {
                 self.stream.counts()[2]
             }

@@ -7,6 +7,25 @@ use core::task::{Context, Poll, ready};
 use pin_project::pin_project;
 
 /// Adds [`callback`](Self::callback) to every future.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{Pool, prelude::*};
+///
+/// async fn fetch(page: u32) -> String {
+///     format!("page {page}")
+/// }
+///
+/// async fn store(page: String, shelf: &str) -> String {
+///     format!("{page} on {shelf}")
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let mut pool = Pool::new(1);
+/// assert_eq!(pool.exec(fetch(7).callback(store, "the left")).await, "page 7 on the left");
+/// # });
+/// ```
 pub trait CallbackExt: Future {
     /// Goes on with `cb(output, ctx)` when the future has finished; the callback's output is that of the whole.
     ///
@@ -16,6 +35,10 @@ pub trait CallbackExt: Future {
     /// the future panics or is cancelled.
     ///
     /// It is the original's `cb` and `ctx`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops the future, or that of the callback if it has come so far.
     ///
     /// # Examples
     ///
@@ -52,6 +75,36 @@ pub trait CallbackExt: Future {
 impl<F: Future> CallbackExt for F {}
 
 /// A future and its callback: what [`CallbackExt::callback`] makes.
+///
+/// # Cancel safety
+///
+/// Dropping it drops the future, or that of the callback if it has come so far.
+///
+/// # Panics
+///
+/// If the future, the callback or its future does, and if it is polled again after its end.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{Callback, Pool, prelude::*};
+/// use std::future::{Ready, ready};
+///
+/// type Job = Callback<Ready<u32>, fn(u32, u32) -> Ready<u32>, u32, Ready<u32>>;
+///
+/// struct Worker {
+///     pool: Pool<Job>,
+/// }
+///
+/// fn add(output: u32, ctx: u32) -> Ready<u32> {
+///     ready(output + ctx)
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let mut worker = Worker { pool: Pool::new(2) };
+/// assert_eq!(worker.pool.exec(ready(40).callback(add, 2)).await, 42);
+/// # });
+/// ```
 #[must_use = "futures do nothing unless polled: `.await` it"]
 #[pin_project]
 pub struct Callback<F, C, X, Fut> {

@@ -9,6 +9,20 @@ use crate::finished::Ordered;
 use crate::map::{IsFuture, Mapped, Plain, PoolMap};
 
 /// Adds [`pool_map`](Self::pool_map) to everything that can be iterated over.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::prelude::*;
+/// use std::{collections::BTreeMap, future::ready};
+///
+/// # futures::executor::block_on(async {
+/// assert_eq!((1..=3).pool_map(2, ready).await, [1, 2, 3]);
+/// assert_eq!(Some("one").pool_map(2, ready).await, ["one"]);
+/// let ages = BTreeMap::from([("Ann", 7), ("Bob", 9)]);
+/// assert_eq!(ages.iter().pool_map(2, async |(name, age)| format!("{name}: {age}")).await, ["Ann: 7", "Bob: 9"]);
+/// # });
+/// ```
 pub trait IterPoolExt: IntoIterator {
     /// Maps the items through an async function, with at most `size` of its futures active at once: a stream of the
     /// results, in the order of the items.
@@ -18,6 +32,10 @@ pub trait IterPoolExt: IntoIterator {
     ///
     /// In `while let Some(x) = stream.next().await { slow().await }` its futures stand still while `slow` runs;
     /// [`for_each`](PoolMap::for_each) keeps them going.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when a call of `next` on the stream is dropped half-way. Dropping the stream drops the futures in it.
     ///
     /// # Examples
     ///
@@ -51,6 +69,10 @@ pub trait IterPoolExt: IntoIterator {
     ///
     /// See [`inline`](crate::inline) for what is different.
     ///
+    /// # Cancel safety
+    ///
+    /// As with [`pool_map`](Self::pool_map).
+    ///
     /// # Examples
     ///
     /// ```
@@ -82,6 +104,22 @@ pub trait IterPoolExt: IntoIterator {
 impl<I: IntoIterator> IterPoolExt for I {}
 
 /// Adds [`pool_map`](Self::pool_map) to every stream.
+///
+/// # Examples
+///
+/// ```
+/// use futures::channel::mpsc;
+/// use futures_pool::prelude::*;
+///
+/// # futures::executor::block_on(async {
+/// let (sender, jobs) = mpsc::unbounded();
+/// for job in 1..=3 {
+///     sender.unbounded_send(job).unwrap();
+/// }
+/// drop(sender); // ends the stream
+/// assert_eq!(jobs.pool_map(2, async |job| job * 10).await, [10, 20, 30]);
+/// # });
+/// ```
 pub trait StreamPoolExt: Stream {
     /// Maps the items through an async function, with at most `size` of its futures active at once: a stream of the
     /// results, in the order of the items.
@@ -95,6 +133,11 @@ pub trait StreamPoolExt: Stream {
     /// This is the method for streams that are no pool's. On a pool's own stream, that one's own
     /// [`pool_map`](PoolMap::pool_map) keeps the stage below going, too; behind an adaptor, put
     /// [`driven`](crate::ProgressExt::driven) before it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when a call of `next` on the stream is dropped half-way. Dropping the stream drops the futures in it,
+    /// and the stream below.
     ///
     /// # Examples
     ///
@@ -125,6 +168,10 @@ pub trait StreamPoolExt: Stream {
     /// allocator, and has to be pinned before it is polled.
     ///
     /// See [`inline`](crate::inline) for what is different.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`pool_map`](Self::pool_map).
     ///
     /// # Examples
     ///

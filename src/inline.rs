@@ -80,6 +80,10 @@ use crate::source::Source;
 ///
 /// The pool starts a future only while it holds at most `N` results, or as many as [`set_backlog`](Self::set_backlog) says.
 ///
+/// # Cancel safety
+///
+/// Nothing is lost when a call of `next` on the pool is dropped half-way. Dropping the pool drops the futures in it.
+///
 /// # Panics
 ///
 /// If a future panics, the panic passes through whichever call was polling; its place is free, its key finds nothing,
@@ -273,47 +277,175 @@ where
     }
 
     /// Returns how many futures are waiting or active.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{FutureExt, StreamExt};
+    /// use futures_pool::InlinePool;
+    /// use std::{future::pending, pin::pin};
+    ///
+    /// let mut pool = pin!(InlinePool::<_, 1, 2>::new());
+    /// assert!(pool.as_mut().try_spawn(pending::<()>()).is_ok());
+    /// assert!(pool.as_mut().try_spawn(pending()).is_ok());
+    /// assert!(pool.next().now_or_never().is_none());
+    /// assert_eq!((pool.len(), pool.active(), pool.waiting()), (2, 1, 1));
+    /// ```
     pub fn len(&self) -> usize {
         self.waiting() + self.active()
     }
 
     /// Returns whether no future is waiting or active. There may be results.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::InlinePool;
+    /// use std::{future::ready, pin::pin};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = pin!(InlinePool::<_, 2, 2>::new());
+    /// assert!(pool.is_empty());
+    /// for x in 1..=2 {
+    ///     assert!(pool.as_mut().try_spawn(ready(x)).is_ok());
+    /// }
+    /// assert!(pool.next().await.is_some());
+    /// assert!(pool.is_empty() && pool.next().await.is_some()); // there was one more result
+    /// # });
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Returns whether there is no room in the queue: then [`try_spawn`](Self::try_spawn) gives the future back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{FutureExt, StreamExt};
+    /// use futures_pool::InlinePool;
+    /// use std::{future::pending, pin::pin};
+    ///
+    /// let mut pool = pin!(InlinePool::<_, 2, 1>::new());
+    /// assert!(pool.as_mut().try_spawn(pending::<()>()).is_ok());
+    /// assert!(pool.is_full());
+    /// assert!(pool.next().now_or_never().is_none()); // it has left the queue for the slot
+    /// assert!(!pool.is_full());
+    /// ```
     pub fn is_full(&self) -> bool {
         self.waiting() == QUEUE
     }
 
     /// Returns how many futures are waiting: in the queue, not started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{FutureExt, StreamExt};
+    /// use futures_pool::InlinePool;
+    /// use std::{future::pending, pin::pin};
+    ///
+    /// let mut pool = pin!(InlinePool::<_, 2, 3>::new());
+    /// for _ in 0..3 {
+    ///     assert!(pool.as_mut().try_spawn(pending::<()>()).is_ok());
+    /// }
+    /// assert_eq!(pool.waiting(), 3); // nothing starts unless the pool is polled
+    /// assert!(pool.next().now_or_never().is_none());
+    /// assert_eq!(pool.waiting(), 1);
+    /// ```
     pub fn waiting(&self) -> usize {
         self.waiting.futures.len()
     }
 
     /// Returns how many futures are active: started, not finished, not cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{FutureExt, StreamExt};
+    /// use futures_pool::InlinePool;
+    /// use std::{future::pending, pin::pin};
+    ///
+    /// let mut pool = pin!(InlinePool::<_, 2, 3>::new());
+    /// for _ in 0..3 {
+    ///     assert!(pool.as_mut().try_spawn(pending::<()>()).is_ok());
+    /// }
+    /// assert!(pool.next().now_or_never().is_none());
+    /// assert_eq!(pool.active(), 2);
+    /// ```
     pub fn active(&self) -> usize {
         self.engine.active.len()
     }
 
     /// Returns how many results are in the pool, not yet taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::InlinePool;
+    /// use std::{future::ready, pin::pin};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = pin!(InlinePool::<_, 1, 4>::new());
+    /// for x in 1..=4 {
+    ///     assert!(pool.as_mut().try_spawn(ready(x)).is_ok());
+    /// }
+    /// assert!(pool.next().await.is_some());
+    /// assert_eq!((pool.finished(), pool.waiting()), (1, 2)); // the backlog is 1: it starts no more
+    /// # });
+    /// ```
     pub fn finished(&self) -> usize {
         self.engine.finished.len()
     }
 
     /// Returns how many futures may be active at once: `N`, unless it was set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::InlinePool;
+    /// use std::future::Ready;
+    ///
+    /// assert_eq!(InlinePool::<Ready<()>, 4, 8>::new().size(), 4);
+    /// ```
     pub fn size(&self) -> usize {
         self.engine.size()
     }
 
     /// Changes how many futures may be active at once, before the pool is pinned. A size of 0 is taken as 1, one above `N`
     /// as `N`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::InlinePool;
+    /// use std::future::Ready;
+    ///
+    /// let mut pool = InlinePool::<Ready<()>, 4, 8>::new();
+    /// pool.set_size(2);
+    /// assert_eq!(pool.size(), 2);
+    /// pool.set_size(100); // there are no more than four slots
+    /// assert_eq!(pool.size(), 4);
+    /// ```
     pub fn set_size(&mut self, size: usize) {
         self.engine.set_size::<F>(size);
     }
 
     /// Returns how many results may be in the pool while it starts a future: the size, unless it was set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::InlinePool;
+    /// use std::future::Ready;
+    ///
+    /// let mut pool = InlinePool::<Ready<()>, 4, 8>::new();
+    /// assert_eq!(pool.backlog(), 4);
+    /// pool.set_size(2);
+    /// assert_eq!(pool.backlog(), 2);
+    /// ```
     pub fn backlog(&self) -> usize {
         self.engine.backlog()
     }

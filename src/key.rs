@@ -1,6 +1,7 @@
 //! [`Key`].
 
-/// Identifies one future of a [`Pool`](crate::Pool) or an [`InlinePool`](crate::InlinePool), and later its result.
+/// Identifies one future of a [`Pool`](crate::Pool) or an [`InlinePool`](crate::InlinePool), and later its result; or one
+/// [`Task`](crate::Task) of a scope.
 ///
 /// Keys rise in the order of spawning and are never reused within a pool: a stale key finds nothing. A key says nothing
 /// about the pool it came from, so one of another pool may find somebody else's result.

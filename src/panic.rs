@@ -82,6 +82,21 @@ impl Panic {
     }
 
     /// Returns what the panic was raised with, if it is text, as it is with `panic!`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::prelude::*;
+    /// use std::panic::panic_any;
+    ///
+    /// # std::panic::set_hook(Box::new(|_| {}));
+    /// # futures::executor::block_on(async {
+    /// let raise = async |x| if x < 0 { panic!("{x} is below 0") } else { panic_any(x) };
+    /// let results: Vec<Result<(), _>> = [-1, 1].into_iter().pool_map(1, raise).catch_unwind().await;
+    /// assert_eq!(results[0].as_ref().unwrap_err().message(), Some("-1 is below 0"));
+    /// assert_eq!(results[1].as_ref().unwrap_err().message(), None); // a number is no text
+    /// # });
+    /// ```
     pub fn message(&self) -> Option<&str> {
         self.caught.message.as_deref()
     }
@@ -110,6 +125,21 @@ impl Panic {
     /// # Panics
     ///
     /// Always.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::prelude::*;
+    /// use std::panic::{AssertUnwindSafe, catch_unwind};
+    ///
+    /// # std::panic::set_hook(Box::new(|_| {}));
+    /// # futures::executor::block_on(async {
+    /// let mut results = [0].iter().pool_map(1, async |x| 10 / x).catch_unwind().await;
+    /// let panic = results.remove(0).unwrap_err();
+    /// let raised = catch_unwind(AssertUnwindSafe(|| panic.resume())).unwrap_err();
+    /// assert!(raised.is::<&str>() || raised.is::<String>()); // what the division has raised
+    /// # });
+    /// ```
     #[cfg(feature = "std")]
     pub fn resume(self) -> ! {
         panic::resume_unwind(self.into_payload())

@@ -65,6 +65,21 @@ pub trait Progress: Stream {
     /// - `Ready`: nothing is in flight for which this would have to be called again, before an item is taken.
     ///
     /// While the backlog is full nothing new is started, and what is in flight is polled all the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::{Progress, prelude::*};
+    /// use std::{future::poll_fn, future::ready, pin::Pin};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut stream = (1..=9).pool_map(2, ready);
+    /// poll_fn(|cx| Pin::new(&mut stream).poll_progress(cx)).await;
+    /// assert_eq!(stream.finished(), 3); // one more than the backlog
+    /// assert_eq!(stream.next().await, Some(1));
+    /// # });
+    /// ```
     fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
 
     /// Returns whether it never has anything in flight after its end, so that it may be dropped then. All others return
@@ -201,6 +216,24 @@ where
 }
 
 /// Adds [`driven`](Self::driven) and [`drive`](Self::drive) to every stream with progress.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::prelude::*;
+/// use tokio::time::{Duration, sleep};
+///
+/// /// Waits, with any stream of a pool in the background.
+/// async fn pause<P: futures_pool::Progress + Unpin>(stream: &mut P) {
+///     stream.drive(sleep(Duration::from_millis(50))).await;
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let mut stream = [10, 20].into_iter().pool_map(1, async |ms| sleep(Duration::from_millis(ms)).await);
+/// pause(&mut stream).await;
+/// assert_eq!(stream.finished(), 2);
+/// # }
+/// ```
 pub trait ProgressExt: Progress {
     /// Keeps the pool below an adaptor going, and gives the methods back that a pool's stream has: `pool_map`,
     /// `for_each` and `drive` that keep all stages before them going.
@@ -211,6 +244,11 @@ pub trait ProgressExt: Progress {
     ///
     /// It is needed after an adaptor. Without it, the adaptor's own methods are those of `StreamExt`, which leave the
     /// pool unpolled while the consumer is busy.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when a call of `next` on the stream is dropped half-way. Dropping the stream drops the item that it has
+    /// ahead, and all below.
     ///
     /// # Examples
     ///
@@ -245,6 +283,10 @@ pub trait ProgressExt: Progress {
     ///
     /// Dropping it drops the future; the stream is as good as before.
     ///
+    /// # Panics
+    ///
+    /// If the future does, or one of the pool's.
+    ///
     /// # Examples
     ///
     /// ```
@@ -271,6 +313,23 @@ pub trait ProgressExt: Progress {
 impl<P: Progress + ?Sized> ProgressExt for P {}
 
 /// A stream of a pool behind adaptors, polled one item ahead: what [`ProgressExt::driven`] makes.
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use futures_pool::{prelude::*, progress::Driven};
+/// use std::{cell::Cell, future::ready};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let seen = Cell::new(0);
+/// let tens = (1..=9).pool_map(1, ready).map(|x| { seen.set(x); x * 10 });
+/// let mut tens: Driven<_, i32> = tens.driven();
+/// assert_eq!((tens.next().await, seen.get()), (Some(10), 1));
+/// tens.drive(tokio::task::yield_now()).await;
+/// assert_eq!(seen.get(), 2); // one ahead, and no more
+/// # }
+/// ```
 #[must_use = "streams do nothing unless polled: use `for_each`, or `next` of `StreamExt`"]
 #[pin_project]
 pub struct Driven<S, T> {
@@ -355,6 +414,25 @@ impl<S: fmt::Debug, T> fmt::Debug for Driven<S, T> {
 /// # Cancel safety
 ///
 /// Dropping it drops the stream, and the future for the item under way.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{prelude::*, progress::ForEach};
+/// use std::{cell::Cell, future::ready};
+/// use tokio::time::{Duration, sleep, timeout};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let ms = Duration::from_millis;
+/// let ticks = Cell::new(0);
+/// let ticking: ForEach<_, _, _> = (0..).pool_map(4, ready).for_each(async |_: u64| {
+///     ticks.set(ticks.get() + 1);
+///     sleep(ms(10)).await;
+/// });
+/// assert!(timeout(ms(45), ticking).await.is_err()); // it has no end, and is dropped half-way
+/// assert_eq!(ticks.get(), 5);
+/// # }
+/// ```
 #[must_use = "futures do nothing unless polled: `.await` it"]
 #[pin_project]
 pub struct ForEach<S, Fut, F> {
@@ -426,6 +504,27 @@ impl<S: fmt::Debug, Fut, F> fmt::Debug for ForEach<S, Fut, F> {
 }
 
 /// The future of [`ProgressExt::drive`].
+///
+/// # Cancel safety
+///
+/// Dropping it drops the future; the stream is as good as before.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{Progress, prelude::*, progress::Drive};
+/// use std::future::{Ready, ready};
+///
+/// fn answer<P: Progress + Unpin>(stream: &mut P) -> Drive<'_, P, Ready<u32>> {
+///     stream.drive(ready(42))
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let mut stream = (0..9).pool_map(2, ready);
+/// assert_eq!(answer(&mut stream).await, 42);
+/// assert_eq!(stream.finished(), 0); // a future that is ready leaves the stream no time
+/// # });
+/// ```
 #[must_use = "futures do nothing unless polled: `.await` it"]
 #[pin_project]
 pub struct Drive<'a, S: ?Sized, Fut> {
@@ -469,6 +568,10 @@ macro_rules! stages {
             /// (`.map(g).for_each(h)`) it is that other one: put [`driven`](crate::ProgressExt::driven) between.
             ///
             /// It polls at most 64 futures, then lets other tasks run.
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropping it drops the stream, and the future for the item under way.
             ///
             /// # Panics
             ///
@@ -540,6 +643,11 @@ macro_rules! stages {
             /// Maps the items through another async function, with at most `size` of its futures active at once: a
             /// stage that keeps the stages before it going, also while it is full itself.
             ///
+            /// # Cancel safety
+            ///
+            /// Nothing is lost when a call of `next` on the stream is dropped half-way. Dropping the stream drops all stages, and
+            /// the futures in them.
+            ///
             /// # Examples
             ///
             /// ```
@@ -568,6 +676,10 @@ macro_rules! stages {
             /// value: it needs no allocator, and has to be pinned before it is polled.
             ///
             /// See [`inline`](crate::inline) for what is different.
+            ///
+            /// # Cancel safety
+            ///
+            /// As with [`pool_map`](Self::pool_map).
             ///
             /// # Examples
             ///

@@ -29,6 +29,8 @@ impl<F: Future> IsFuture for F {}
 ///
 /// Numbers rise by one from each item of the source to the next. A number that is left out belongs to an item that came
 /// to nothing, because it was cancelled or because the user's closure panicked over it.
+///
+/// [`Finished`](crate::map::Finished) and the other traits beside it have examples of such bounds.
 pub trait Source<Fut> {
     /// Takes the next future. `None` says that there is none now; a queue may have one again later.
     ///
@@ -112,6 +114,27 @@ impl<F, I: Iterator, G: FnMut(I::Item) -> F> Source<F> for QueueThen<'_, F, I, G
 }
 
 /// A stream of items and the closure that makes a future of each: the source of a [`PoolMap`](super::PoolMap).
+///
+/// # Examples
+///
+/// ```
+/// use futures::stream::{self, StreamExt};
+/// use futures_pool::{PoolMap, map::{Mapped, Ordered, Plain}, prelude::*};
+/// use std::future::{Ready, ready};
+/// use std::ops::Range;
+///
+/// type Source = Mapped<Plain<stream::Iter<Range<u32>>>, fn(u32) -> Ready<u32>>;
+///
+/// /// A chain as a field, with its name in full instead of in a box.
+/// struct Squares {
+///     stream: PoolMap<Source, Ready<u32>, Ordered<u32>>,
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let mut squares = Squares { stream: (3..5).pool_map(2, |x| ready(x * x)) };
+/// assert_eq!(squares.stream.next().await, Some(9));
+/// # });
+/// ```
 #[pin_project]
 pub struct Mapped<St, F> {
     /// `None` once no more of it is wanted.
@@ -171,6 +194,8 @@ impl<St, F> fmt::Debug for Mapped<St, F> {
 }
 
 /// A stream with nothing in flight, so far as we know.
+///
+/// [`Mapped`] has an example.
 #[derive(Debug)]
 #[pin_project]
 pub struct Plain<St> {

@@ -65,6 +65,20 @@ where
     Slots<N>: SlotCount,
 {
     /// Creates an empty set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::{Pool, inline::InlineSet};
+    /// use std::future::{Ready, ready};
+    ///
+    /// # futures::executor::block_on(async {
+    /// // What is `Unpin` may be moved also in here, so a `Pool` can be on such a set. It has no more than 4 slots.
+    /// let mut pool = Pool::with_set(100, InlineSet::<Ready<u32>, 4>::new());
+    /// assert_eq!(pool.size(), 4);
+    /// assert_eq!(pool.map_all(1..=9, ready).await.len(), 9);
+    /// # });
+    /// ```
     pub fn new() -> Self {
         Self {
             slots: Default::default(),

@@ -85,6 +85,18 @@ impl Number {
 
 impl<F> SlotSet<F> {
     /// Creates an empty set. Allocates only what the wakers share.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::{Pool, SlotSet, prelude::*};
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = Pool::with_set(4, SlotSet::new()); // what `Pool::new(4)` does
+    /// assert_eq!(pool.map_all(1..=3, ready).await, [1, 2, 3]);
+    /// # });
+    /// ```
     pub fn new() -> Self {
         Self { ready: ReadyBits::new(), slots: Vec::new(), active: 0, vacant: NONE, panicked: NONE }
     }

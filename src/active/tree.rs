@@ -32,6 +32,26 @@ pub struct Slots<const N: usize>;
 /// The numbers of slots that there may be inside a value: [`Slots<1>`](Slots) to `Slots<32>`.
 ///
 /// Of use for bounds; not meant to be implemented outside of this crate.
+///
+/// # Examples
+///
+/// ```
+/// use futures::{Stream, StreamExt};
+/// use futures_pool::{inline::{SlotCount, Slots}, prelude::*};
+/// use std::pin::pin;
+///
+/// /// Leaves the number of slots to the caller.
+/// fn squares<const N: usize>() -> impl Stream<Item = u32>
+/// where
+///     Slots<N>: SlotCount,
+/// {
+///     (1..=3).pool_map_inline(Slots::<N>, async |x| x * x)
+/// }
+///
+/// # futures::executor::block_on(async {
+/// assert_eq!(pin!(squares::<2>()).collect::<Vec<_>>().await, [1, 4, 9]);
+/// # });
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a pool inside a value has from 1 to 32 slots",
     label = "not known to be from 1 to 32 slots",

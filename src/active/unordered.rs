@@ -116,6 +116,17 @@ impl<F: Future> Tracked<F> {
 
 impl<F> UnorderedSet<F> {
     /// Creates an empty set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::{UnorderedSet, prelude::*};
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// assert_eq!((1..=3).pool_map(2, ready).with_set(UnorderedSet::new()).await, [1, 2, 3]);
+    /// # });
+    /// ```
     pub fn new() -> Self {
         Self {
             futures: FuturesUnordered::new(),

@@ -7,6 +7,27 @@ use super::Gathering;
 use super::{Finished, IntoUnordered};
 
 /// Results in the order of `R`, until the first error happens: then that error alone.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{PoolMap, map::{FailFast, Ordered, Source}, prelude::*};
+///
+/// /// Asks for a chain that ends with its first error.
+/// async fn load<Src, Fut, T>(chain: PoolMap<Src, Fut, FailFast<Ordered<Fut::Output>, Fut::Output>>) -> Vec<T>
+/// where
+///     Src: Source<Fut>,
+///     Fut: Future<Output = Result<T, std::num::ParseIntError>>,
+/// {
+///     chain.await.unwrap_or_default()
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let parse = async |text: &'static str| text.parse::<u32>();
+/// assert_eq!(load(["1", "2"].into_iter().pool_map(2, parse).fail_fast()).await, [1, 2]);
+/// assert_eq!(load(["1", "x"].into_iter().pool_map(2, parse).fail_fast()).await, []);
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct FailFast<R, T> {
     results: R,

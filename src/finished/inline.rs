@@ -11,6 +11,8 @@ use crate::ring::Ring;
 const ROOM: &str = "no future is started unless there is room for its result";
 
 /// Results in the order in which the futures finished, inside the value: at most `2 * N`.
+///
+/// [`InlineOrdered`] has an example.
 #[derive(Debug)]
 pub struct InlineUnordered<T, const N: usize> {
     results: Ring<(u64, T), N, 2>,
@@ -18,6 +20,24 @@ pub struct InlineUnordered<T, const N: usize> {
 
 /// Results in the order of the source, inside the value: at most `2 * N` futures have been started whose results were not
 /// taken.
+///
+/// # Examples
+///
+/// ```
+/// use futures::stream::{self, StreamExt};
+/// use futures_pool::inline::{InlineSet, Slots};
+/// use futures_pool::{PoolMap, map::{InlineOrdered, Mapped, Plain}, prelude::*};
+/// use std::{future::Ready, future::ready, ops::Range, pin::pin};
+///
+/// type Sensors = Mapped<Plain<stream::Iter<Range<u8>>>, fn(u8) -> Ready<u32>>;
+/// /// A chain with its name in full, as a `static` needs it.
+/// type Readings = PoolMap<Sensors, Ready<u32>, InlineOrdered<u32, 4>, InlineSet<Ready<u32>, 4>>;
+///
+/// # futures::executor::block_on(async {
+/// let readings: Readings = (0..9).pool_map_inline(Slots::<4>, |sensor| ready(u32::from(sensor) * 10));
+/// assert_eq!(pin!(readings).skip(1).next().await, Some(10));
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct InlineOrdered<T, const N: usize> {
     /// What was started, in its order, with its result if it has finished.

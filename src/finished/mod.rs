@@ -29,6 +29,27 @@ pub use self::unordered::Unordered;
 /// of results.
 ///
 /// Of use for bounds; not meant to be implemented outside of this crate.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{PinnedSet, PoolMap, map::{Finished, Source}, prelude::*};
+///
+/// /// Tells how busy a chain is, whatever it is made of.
+/// fn report<Src, Fut, R, S>(chain: &PoolMap<Src, Fut, R, S>) -> String
+/// where
+///     Src: Source<Fut>,
+///     Fut: Future<Output = R::Output>,
+///     R: Finished,
+///     S: PinnedSet<Fut>,
+/// {
+///     format!("{} of {} active", chain.active(), chain.size())
+/// }
+///
+/// let parse = async |text: &'static str| text.parse::<u32>();
+/// assert_eq!(report(&["1"].into_iter().pool_map(4, parse)), "0 of 4 active");
+/// assert_eq!(report(&["1"].into_iter().pool_map(2, parse).unordered().fail_fast()), "0 of 2 active");
+/// ```
 pub trait Finished {
     /// What the futures return.
     type Output;
@@ -91,6 +112,30 @@ pub trait Finished {
 /// gathered is as good as handed over, and does not count against the backlog.
 ///
 /// Of use for bounds; not meant to be implemented outside of this crate.
+///
+/// # Examples
+///
+/// ```
+/// use futures::{Stream, StreamExt};
+/// use futures_pool::{PinnedSet, PoolMap, map::{Gathering, Source}, prelude::*};
+/// use std::future::ready;
+///
+/// /// Makes batches of what has to be told apart: up to and including each 0.
+/// fn lines<Src, Fut, R, S>(chain: PoolMap<Src, Fut, R, S>) -> impl Stream<Item = Vec<u8>>
+/// where
+///     Src: Source<Fut>,
+///     Fut: Future<Output = u8>,
+///     R: Gathering<Output = u8>,
+///     S: PinnedSet<Fut>,
+/// {
+///     chain.batches(|&byte| byte == 0)
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let bytes = [1, 2, 0, 3, 0].into_iter().pool_map(1, ready).backlog(0);
+/// assert_eq!(lines(bytes).collect::<Vec<_>>().await, [vec![1, 2, 0], vec![3, 0]]);
+/// # });
+/// ```
 #[cfg(feature = "alloc")]
 #[diagnostic::on_unimplemented(
     message = "batches are of results on the heap",
@@ -109,6 +154,29 @@ pub trait Gathering: Finished {
 /// without an allocator.
 ///
 /// Of use for bounds; not meant to be implemented outside of this crate.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{PinnedSet, PoolMap, map::{Order, Source}, prelude::*};
+/// use std::future::ready;
+///
+/// /// Awaits a chain, ordered or not.
+/// async fn sum<Src, Fut, R, S>(chain: PoolMap<Src, Fut, R, S>) -> u32
+/// where
+///     Src: Source<Fut>,
+///     Fut: Future<Output = u32>,
+///     R: Order<Output = u32>,
+///     S: PinnedSet<Fut>,
+/// {
+///     chain.await.into_iter().sum()
+/// }
+///
+/// # futures::executor::block_on(async {
+/// assert_eq!(sum((1..=3).pool_map(2, ready)).await, 6);
+/// assert_eq!(sum((1..=3).pool_map(2, ready).unordered()).await, 6);
+/// # });
+/// ```
 #[diagnostic::on_unimplemented(
     message = "results that fail fast already are of no use here",
     note = "`fail_fast` is called once, after `catch_unwind`"
@@ -121,6 +189,30 @@ pub trait Order: Finished + Default {
 /// What a chain's results become when order no longer matters.
 ///
 /// Of use for bounds; not meant to be implemented outside of this crate.
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use futures_pool::{PinnedSet, PoolMap, map::{IntoUnordered, Source}, prelude::*};
+/// use std::pin::pin;
+///
+/// /// What has finished first, also of a chain that fails fast.
+/// async fn race<Src, Fut, R, S>(chain: PoolMap<Src, Fut, R, S>) -> Option<R::Output>
+/// where
+///     Src: Source<Fut>,
+///     Fut: Future<Output = R::Output>,
+///     R: IntoUnordered,
+///     S: PinnedSet<Fut>,
+/// {
+///     pin!(chain.unordered()).next().await
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let slow = async |x: u32| if x == 0 { std::future::pending().await } else { Ok::<_, ()>(x) };
+/// assert_eq!(race((0..3).pool_map(2, slow).fail_fast()).await, Some(Ok(1)));
+/// # });
+/// ```
 pub trait IntoUnordered: Finished {
     /// The same results, unordered.
     type Unordered: Finished<Output = Self::Output>;

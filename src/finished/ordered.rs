@@ -8,6 +8,23 @@ use super::{Finished, Gathering, IntoUnordered, Order, Unordered};
 
 /// Results in the order of the source: a window over the numbers from the next one to be handed over to the last one
 /// that has finished.
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use futures_pool::{PoolMap, map::{Ordered, Source}, prelude::*};
+/// use std::{future::ready, pin::pin};
+///
+/// /// Asks for results in the order of the source: the last is that of the last item.
+/// async fn last<Src: Source<Fut>, Fut: Future>(chain: PoolMap<Src, Fut, Ordered<Fut::Output>>) -> Option<Fut::Output> {
+///     pin!(chain).fold(None, |_, result| ready(Some(result))).await
+/// }
+///
+/// # futures::executor::block_on(async {
+/// assert_eq!(last((1..=3).pool_map(2, ready)).await, Some(3));
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Ordered<T> {
     window: VecDeque<Place<T>>,

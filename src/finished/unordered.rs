@@ -5,6 +5,25 @@ use alloc::collections::VecDeque;
 use super::{Finished, Gathering, IntoUnordered, Order};
 
 /// Results in the order in which the futures finished.
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use futures_pool::{PoolMap, map::{Source, Unordered}, prelude::*};
+/// use std::pin::pin;
+/// use tokio::time::{Duration, sleep};
+///
+/// /// Asks for results as they finish: the first is that of the fastest.
+/// async fn race<Src: Source<Fut>, Fut: Future>(chain: PoolMap<Src, Fut, Unordered<Fut::Output>>) -> Option<Fut::Output> {
+///     pin!(chain).next().await
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let run = async |ms| { sleep(Duration::from_millis(ms)).await; ms };
+/// assert_eq!(race([30, 10, 20].into_iter().pool_map(3, run).unordered()).await, Some(10));
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Unordered<T> {
     /// The first result, if there was no other when it came: most are handed over at once, and need no queue.

@@ -16,6 +16,19 @@ use crate::source::Source;
 /// The view that [`PoolMap::indexed`] makes: a stream of `(usize, T)`.
 ///
 /// Positions count from 0. An item whose future, or whose turn in the closure, panicked has a position, and no pair.
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use futures_pool::prelude::*;
+///
+/// # futures::executor::block_on(async {
+/// let parsed = ["1", "x", "3", ""].iter().pool_map(2, async |text| text.parse::<u32>());
+/// let wrong = parsed.indexed().filter_map(async |(line, number)| number.is_err().then_some(line));
+/// assert_eq!(wrong.collect::<Vec<_>>().await, [1, 3]);
+/// # });
+/// ```
 #[must_use = "streams do nothing unless polled: `.await` it, or use it as a `Stream`"]
 #[derive(Debug)]
 #[pin_project]
@@ -38,16 +51,51 @@ where
     S: PinnedSet<Fut>,
 {
     /// Returns how many futures are active: started, and not finished.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{FutureExt, StreamExt};
+    /// use futures_pool::prelude::*;
+    /// use std::future::pending;
+    ///
+    /// let mut pairs = (0..).pool_map(3, |_: u32| pending::<()>()).indexed();
+    /// assert!(pairs.next().now_or_never().is_none());
+    /// assert_eq!(pairs.active(), 3);
+    /// ```
     pub fn active(&self) -> usize {
         self.stream.active()
     }
 
     /// Returns how many results are in the stream, not yet taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::prelude::*;
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pairs = ["a", "b", "c"].into_iter().pool_map(1, ready).indexed();
+    /// assert_eq!(pairs.next().await, Some((0, "a")));
+    /// assert_eq!(pairs.finished(), 1); // "b"; the backlog of 1 keeps "c" from starting
+    /// # });
+    /// ```
     pub fn finished(&self) -> usize {
         self.stream.finished()
     }
 
     /// Returns how many futures may be active at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::prelude::*;
+    /// use std::future::ready;
+    ///
+    /// assert_eq!((0..9).pool_map(3, ready).indexed().size(), 3);
+    /// ```
     pub fn size(&self) -> usize {
         self.stream.size()
     }

@@ -73,6 +73,10 @@ type SlotSet<Fut> = PhantomData<Fut>;
 /// Where the results are [inside the value](crate::inline), there is room for so many only: every result counts, and size
 /// and backlog are at most `N`.
 ///
+/// # Cancel safety
+///
+/// Nothing is lost when a call of `next` on the stream is dropped half-way: the futures stay in it.
+///
 /// # Panics
 ///
 /// If a future, the closure, or the source panics, the panic passes through. The item it was about is lost; the stream
@@ -324,6 +328,10 @@ where
     /// [`Batches::timeout`] for a limit in time. The batch under way does not count against the backlog; hence batches are
     /// not for results that are held [inside the value](crate::inline).
     ///
+    /// # Panics
+    ///
+    /// The stream panics if `when` does; the results stay in it.
+    ///
     /// # Examples
     ///
     /// ```
@@ -349,16 +357,53 @@ where
     }
 
     /// Returns how many futures are active: started, and not finished.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{FutureExt, StreamExt};
+    /// use futures_pool::prelude::*;
+    /// use std::future::pending;
+    ///
+    /// let mut stream = (0..).pool_map(3, |_: u32| pending::<()>());
+    /// assert_eq!(stream.active(), 0); // nothing starts unless the stream is polled
+    /// assert!(stream.next().now_or_never().is_none());
+    /// assert_eq!(stream.active(), 3);
+    /// ```
     pub fn active(&self) -> usize {
         self.engine.active.len()
     }
 
     /// Returns how many results are in the stream, not yet taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{FutureExt, StreamExt};
+    /// use futures_pool::prelude::*;
+    /// use std::future::pending;
+    ///
+    /// let slow_head = async |x: u32| if x == 0 { pending::<()>().await };
+    /// let mut stream = (0..5).pool_map(2, slow_head);
+    /// assert!(stream.next().now_or_never().is_none());
+    /// assert_eq!((stream.active(), stream.finished()), (1, 4)); // these wait for their turn
+    /// ```
     pub fn finished(&self) -> usize {
         self.engine.finished.len()
     }
 
     /// Returns how many futures may be active at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::{inline::Slots, prelude::*};
+    /// use std::future::ready;
+    ///
+    /// assert_eq!((0..9).pool_map(2, ready).size(), 2);
+    /// assert_eq!((0..9).pool_map(0, ready).size(), 1);
+    /// assert_eq!((0..9).pool_map_inline(Slots::<4>, ready).size(), 4);
+    /// ```
     pub fn size(&self) -> usize {
         self.engine.size()
     }

@@ -20,6 +20,25 @@ use crate::progress::{Progress, stages};
 /// The stream that [`Pool::itermap`] makes: the results of its futures, as they finish.
 ///
 /// What it leaves when it is dropped stays in the pool.
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use futures_pool::{Pool, pool::IterMap};
+/// use std::future::{Ready, ready};
+///
+/// async fn first(mut results: IterMap<'_, Ready<u32>>) -> Option<u32> {
+///     results.next().await
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let mut pool = Pool::new(1);
+/// assert_eq!(first(pool.itermap(1..=3, ready)).await, Some(1));
+/// let left: Vec<_> = pool.map(|(_, x)| x).collect().await;
+/// assert_eq!(left, [2, 3]);
+/// # });
+/// ```
 #[must_use = "streams do nothing unless polled: use `for_each`, or `next` of `StreamExt`"]
 pub struct IterMap<'a, F: Future, S = SlotSet<F>> {
     pool: &'a mut Pool<F, S>,
@@ -30,6 +49,26 @@ pub struct IterMap<'a, F: Future, S = SlotSet<F>> {
 /// The stream that [`IterMap::keyed`] makes: results with their keys.
 ///
 /// What it leaves when it is dropped stays in the pool.
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use futures_pool::{Key, Pool, pool::KeyedIterMap};
+/// use std::future::{Ready, ready};
+///
+/// async fn cheapest(offers: KeyedIterMap<'_, Ready<u32>>) -> Option<(Key, u32)> {
+///     offers.collect::<Vec<_>>().await.into_iter().min_by_key(|(_, price)| *price)
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let mut pool = Pool::new(2);
+/// let other = pool.spawn_n(ready(5));
+/// let (key, price) = cheapest(pool.itermap([30, 10, 20], ready).keyed()).await.unwrap();
+/// assert_eq!(price, 10);
+/// assert!(key > other);
+/// # });
+/// ```
 #[must_use = "streams do nothing unless polled: use `for_each`, or `next` of `StreamExt`"]
 pub struct KeyedIterMap<'a, F: Future, S = SlotSet<F>>(IterMap<'a, F, S>);
 
@@ -64,6 +103,10 @@ impl<'a, F: Future, S: ActiveSet<F>> IterMap<'a, F, S> {
     /// finished by then, and at the end. See [`yield_when`](crate::yield_when) for the usual rules, and
     /// [`Batches::timeout`] for a limit in time. If the stream is dropped, the batch under way stays in the pool.
     ///
+    /// # Panics
+    ///
+    /// The stream panics if `when` does; the results stay in the pool.
+    ///
     /// # Examples
     ///
     /// ```
@@ -81,16 +124,55 @@ impl<'a, F: Future, S: ActiveSet<F>> IterMap<'a, F, S> {
     }
 
     /// Returns how many futures of the pool are active.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{FutureExt, StreamExt};
+    /// use futures_pool::Pool;
+    /// use std::future::pending;
+    ///
+    /// let mut pool = Pool::new(3);
+    /// pool.spawn_n(pending::<()>()); // counts, too
+    /// let mut results = pool.itermap(0..5, |_| pending());
+    /// assert!(results.next().now_or_never().is_none());
+    /// assert_eq!(results.active(), 3);
+    /// ```
     pub fn active(&self) -> usize {
         self.pool.active()
     }
 
     /// Returns how many results are in the pool, not yet taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = Pool::new(2);
+    /// pool.spawn_n(ready(1));
+    /// pool.join().await;
+    /// let results = pool.itermap(2..=3, ready);
+    /// assert_eq!(results.finished(), 1); // not one of the stream's own
+    /// # });
+    /// ```
     pub fn finished(&self) -> usize {
         self.pool.finished()
     }
 
     /// Returns how many futures may be active at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    /// use std::future::ready;
+    ///
+    /// let mut pool = Pool::new(2);
+    /// assert_eq!(pool.itermap(0..100, ready).size(), 2);
+    /// ```
     pub fn size(&self) -> usize {
         self.pool.size()
     }

@@ -176,6 +176,10 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     ///
     /// Dropped before it is ready, it drops the future, which has not been started, and nothing else.
     ///
+    /// # Panics
+    ///
+    /// If the future does when it is first polled, or another future of the pool meanwhile.
+    ///
     /// # Examples
     ///
     /// ```
@@ -286,6 +290,10 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     ///
     /// Dropped before it is ready, it has done nothing but drive the pool; the result stays to be taken.
     ///
+    /// # Panics
+    ///
+    /// If the future does, or another future of the pool meanwhile.
+    ///
     /// # Examples
     ///
     /// ```
@@ -347,6 +355,10 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// # Cancel safety
     ///
     /// Dropped before it is ready, it has done nothing but drive the pool.
+    ///
+    /// # Panics
+    ///
+    /// If a future does; the others stay in the pool.
     ///
     /// # Examples
     ///
@@ -430,6 +442,10 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// [`keyed`](IterMap::keyed) and [`batches`](IterMap::batches) are the other modes. In
     /// `while let Some(x) = results.next().await { slow().await }` the futures stand still while `slow` runs;
     /// [`for_each`](IterMap::for_each) and [`drive`](crate::ProgressExt::drive) keep them going.
+    ///
+    /// # Cancel safety
+    ///
+    /// The stream loses nothing when a call of `next` on it is dropped half-way.
     ///
     /// # Panics
     ///
@@ -529,43 +545,162 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     }
 
     /// Returns how many futures are waiting or active.
-    #[doc(alias = "n_active")]
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::Pool;
+    /// use std::future::pending;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = Pool::new(1);
+    /// let keys: Vec<_> = pool.map_n(0..3, async |x| if x > 0 { pending().await }).collect();
+    /// assert_eq!(pool.len(), 3);
+    /// assert_eq!(pool.next().await, Some((keys[0], ())));
+    /// assert_eq!((pool.len(), pool.active(), pool.waiting()), (2, 1, 1));
+    /// # });
+    /// ```
     pub fn len(&self) -> usize {
         self.waiting() + self.active()
     }
 
     /// Returns whether no future is waiting or active. There may be results.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = Pool::new(1);
+    /// let key = pool.spawn_n(ready("a"));
+    /// assert!(!pool.is_empty());
+    /// pool.join().await;
+    /// assert!(pool.is_empty());
+    /// assert_eq!(pool.take_result(key), Some("a"));
+    /// # });
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Returns whether as many futures are waiting or active as may be active at once, or more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    /// use std::future::pending;
+    ///
+    /// let mut pool = Pool::new(1);
+    /// assert!(!pool.is_full());
+    /// let key = pool.spawn_n(pending::<()>()); // waiting is enough
+    /// assert!(pool.is_full());
+    /// pool.cancel(key);
+    /// assert!(!pool.is_full());
+    /// ```
     pub fn is_full(&self) -> bool {
         self.len() >= self.size()
     }
 
     /// Returns how many futures are waiting: in the queue, not started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{FutureExt, StreamExt};
+    /// use futures_pool::Pool;
+    /// use std::future::pending;
+    ///
+    /// let mut pool = Pool::new(2);
+    /// let _ = pool.map_n(0..5, |_| pending::<()>());
+    /// assert_eq!(pool.waiting(), 5); // nothing starts unless the pool is polled
+    /// assert!(pool.next().now_or_never().is_none());
+    /// assert_eq!(pool.waiting(), 3);
+    /// ```
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
     /// Returns how many futures are active: started, not finished, not cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{FutureExt, StreamExt};
+    /// use futures_pool::Pool;
+    /// use std::future::pending;
+    ///
+    /// let mut pool = Pool::new(2);
+    /// let _ = pool.map_n(0..5, |_| pending::<()>());
+    /// assert!(pool.next().now_or_never().is_none());
+    /// assert_eq!(pool.active(), 2);
+    /// pool.set_size(1); // what has started is left to finish
+    /// assert_eq!(pool.active(), 2);
+    /// ```
+    #[doc(alias = "n_active")]
     pub fn active(&self) -> usize {
         self.engine.active.len()
     }
 
     /// Returns how many results are in the pool, not yet taken.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::Pool;
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = Pool::new(1);
+    /// let _ = pool.map_n(1..=5, ready);
+    /// assert!(pool.next().await.is_some());
+    /// assert_eq!((pool.finished(), pool.waiting()), (1, 3)); // the backlog is 1: the stream starts no more
+    /// pool.join().await;
+    /// assert_eq!((pool.finished(), pool.waiting()), (4, 0)); // `join` does, whatever the backlog
+    /// # });
+    /// ```
     pub fn finished(&self) -> usize {
         self.engine.finished.len()
     }
 
     /// Returns how many futures have run to their end since the pool was made, without those that were cancelled or
     /// have panicked. Beyond `usize::MAX` it wraps around.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = Pool::new(4);
+    /// let keys: Vec<_> = pool.map_n(["a", "b", "c"], ready).collect();
+    /// assert!(pool.cancel(keys[1]));
+    /// pool.join().await;
+    /// assert_eq!(pool.take_result(keys[0]), Some("a"));
+    /// assert_eq!((pool.executed(), pool.finished()), (2, 1));
+    /// # });
+    /// ```
     pub fn executed(&self) -> usize {
         self.engine.finished.executed()
     }
 
     /// Returns how many futures may be active at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    /// use std::future::Ready;
+    ///
+    /// assert_eq!(Pool::<Ready<()>>::new(100).size(), 100);
+    /// assert_eq!(Pool::<Ready<()>>::new(0).size(), 1);
+    /// assert_eq!(Pool::<Ready<()>>::default().size(), 4);
+    /// ```
     pub fn size(&self) -> usize {
         self.engine.size()
     }
@@ -589,6 +724,20 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     }
 
     /// Returns how many results may be in the pool while its stream starts a future: the size, unless it was set.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    /// use std::future::Ready;
+    ///
+    /// let mut pool = Pool::<Ready<()>>::new(4);
+    /// pool.set_size(8);
+    /// assert_eq!(pool.backlog(), 8);
+    /// pool.set_backlog(2);
+    /// pool.set_size(16);
+    /// assert_eq!(pool.backlog(), 2);
+    /// ```
     pub fn backlog(&self) -> usize {
         self.engine.backlog()
     }
@@ -597,7 +746,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// included.
     ///
     /// With 0, a slot is refilled only once the last result is taken. With `usize::MAX` there is no bound. Once set, it
-    /// no longer follows the size.
+    /// no longer follows the size. Wakes the task that last polled the pool.
     ///
     /// # Examples
     ///
@@ -634,11 +783,40 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     }
 
     /// Starts futures again. Wakes the task that last polled the pool.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::FutureExt;
+    /// use futures_pool::Pool;
+    /// use std::future::ready;
+    ///
+    /// let mut pool = Pool::new(4);
+    /// let key = pool.spawn_n(ready(7));
+    /// pool.pause();
+    /// assert!(pool.join().now_or_never().is_none());
+    /// pool.resume();
+    /// assert!(pool.join().now_or_never().is_some());
+    /// assert_eq!(pool.take_result(key), Some(7));
+    /// ```
     pub fn resume(&mut self) {
         self.engine.set_paused::<F>(false);
     }
 
     /// Returns whether the pool is paused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::Pool;
+    /// use std::future::Ready;
+    ///
+    /// let mut pool = Pool::<Ready<()>>::new(4);
+    /// pool.pause();
+    /// pool.set_size(8);
+    /// assert!(pool.is_paused()); // still: a size does not resume
+    /// assert_eq!(pool.size(), 8);
+    /// ```
     pub fn is_paused(&self) -> bool {
         self.engine.is_paused()
     }

@@ -24,6 +24,35 @@ use crate::sync::Arc;
 ///
 /// The operations that wait, called inside a task of the same scope, lend the task's slot meanwhile; see the
 /// [module](super).
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{Scope, Task, local_scope, scope};
+///
+/// /// Gives work to a scope that others use, too.
+/// struct Desk<'env> {
+///     pool: Scope<'env>,
+/// }
+///
+/// impl<'env> Desk<'env> {
+///     fn count(&self, text: &'env str) -> Task<usize> {
+///         self.pool.spawn_n(async move { text.split(' ').count() })
+///     }
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let text = String::from("to be borrowed");
+/// let words = scope(2, async |pool| {
+///     let desk = Desk { pool: pool.clone() };
+///     desk.count(&text).await.unwrap()
+/// });
+/// assert_eq!(words.await, 3);
+///
+/// let ended = local_scope(1, async |pool| pool.clone()).await;
+/// assert!(ended.spawn_n(async {}).await.unwrap_err().is_cancelled());
+/// # });
+/// ```
 #[doc(alias = "AioPool")]
 pub struct Scope<'env, B = BoxFuture<'env, ()>> {
     hub: Arc<Hub<B>>,
@@ -31,6 +60,25 @@ pub struct Scope<'env, B = BoxFuture<'env, ()>> {
 }
 
 /// The handle of a [`local_scope`](super::local_scope): a [`Scope`] whose tasks need not be `Send`.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{LocalScope, local_scope};
+/// use std::cell::Cell;
+///
+/// fn count_down<'env>(pool: LocalScope<'env>, left: &'env Cell<u32>) {
+///     if left.replace(left.get() - 1) > 1 {
+///         pool.clone().spawn_n(async move { count_down(pool, left) });
+///     }
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let left = Cell::new(10); // not to be shared between threads
+/// local_scope(1, |pool| { count_down(pool, &left); async {} }).await;
+/// assert_eq!(left.get(), 0);
+/// # });
+/// ```
 pub type LocalScope<'env> = Scope<'env, LocalBoxFuture<'env, ()>>;
 
 /// What the handles of a scope share with it.
@@ -60,6 +108,25 @@ impl<B> Hub<B> {
 /// [`local_scope`](super::local_scope) take everything.
 ///
 /// Of use for bounds; not meant to be implemented outside of this crate.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{Scope, Task, local_scope, scope, scope::TaskBox};
+/// use std::future::{Ready, ready};
+///
+/// /// Spawns on a scope of either kind.
+/// fn double<B: TaskBox<Ready<u32>>>(pool: &Scope<'_, B>, x: u32) -> Task<u32> {
+///     pool.spawn_n(ready(2 * x))
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let four = scope(1, async |pool| double(&pool, 2).await.unwrap());
+/// assert_eq!(four.await, 4);
+/// let six = local_scope(1, async |pool| double(&pool, 3).await.unwrap());
+/// assert_eq!(six.await, 6);
+/// # });
+/// ```
 pub trait TaskBox<F: Future>: Future<Output = ()> {
     /// Puts a task into its box.
     fn pin(task: Tracked<F, F::Output>) -> Self;
@@ -323,6 +390,10 @@ impl<'env, B> Scope<'env, B> {
     /// Dropping the stream cancels what is left of it. [`keyed`](IterWait::keyed) and [`batches`](IterWait::batches) are
     /// the other modes.
     ///
+    /// # Cancel safety
+    ///
+    /// The stream loses nothing when a call of `next` on it is dropped half-way. Dropping the stream cancels what is left of it.
+    ///
     /// # Panics
     ///
     /// If the iterator or the closure does; the tasks pushed before are detached.
@@ -423,38 +494,158 @@ impl<'env, B> Scope<'env, B> {
     }
 
     /// Returns how many tasks have not ended: those that are waiting, active, or have lent their slots.
-    #[doc(alias = "n_active")]
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::local_scope;
+    /// use std::future::pending;
+    ///
+    /// # futures::executor::block_on(async {
+    /// local_scope(1, async |pool| {
+    ///     let tasks = pool.map_n(0..3, |_| pending::<()>());
+    ///     assert_eq!(pool.len(), 3);
+    ///     tasks[0].cancel(); // counts out at once
+    ///     assert_eq!(pool.len(), 2);
+    ///     pool.cancel_all();
+    /// })
+    /// .await;
+    /// # });
+    /// ```
     pub fn len(&self) -> usize {
         self.control().len()
     }
 
     /// Returns whether all tasks have ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::local_scope;
+    ///
+    /// # futures::executor::block_on(async {
+    /// local_scope(1, async |pool| {
+    ///     let task = pool.spawn_n(async { 7 });
+    ///     assert!(!pool.is_empty());
+    ///     pool.join().await;
+    ///     assert!(pool.is_empty());
+    ///     assert_eq!(task.await.unwrap(), 7);
+    /// })
+    /// .await;
+    /// # });
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Returns whether as many tasks are waiting or active as may be active at once, or more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::local_scope;
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// local_scope(1, async |pool| {
+    ///     assert!(!pool.is_full());
+    ///     let task = pool.spawn_n(ready(1));
+    ///     assert!(pool.is_full());
+    ///     task.await.unwrap();
+    ///     assert!(!pool.is_full());
+    /// })
+    /// .await;
+    /// # });
+    /// ```
     pub fn is_full(&self) -> bool {
         self.waiting() + self.active() >= self.size()
     }
 
     /// Returns how many tasks are waiting: spawned, not started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::local_scope;
+    /// use std::future::pending;
+    ///
+    /// # futures::executor::block_on(async {
+    /// local_scope(1, async |pool| {
+    ///     pool.spawn(pending::<()>()).await; // holds the slot
+    ///     let tasks = pool.map_n(0..3, |_| pending::<()>());
+    ///     assert_eq!(pool.waiting(), 3);
+    ///     pool.cancel(&tasks);
+    ///     assert_eq!(pool.waiting(), 0);
+    ///     pool.cancel_all();
+    /// })
+    /// .await;
+    /// # });
+    /// ```
     pub fn waiting(&self) -> usize {
         self.control().waiting()
     }
 
     /// Returns how many tasks are active: started, not ended, and not waiting for this scope themselves.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::local_scope;
+    ///
+    /// # futures::executor::block_on(async {
+    /// local_scope(1, async |pool| {
+    ///     let inner = pool.clone();
+    ///     let outer = pool.exec(async move {
+    ///         // The task waits for its own scope, and lends its slot to the other.
+    ///         let seen = inner.exec({ let inner = inner.clone(); async move { (inner.active(), inner.len()) } }).await;
+    ///         assert_eq!(seen.unwrap(), (1, 2));
+    ///         inner.active()
+    ///     });
+    ///     assert_eq!(outer.await.unwrap(), 1);
+    /// })
+    /// .await;
+    /// # });
+    /// ```
+    #[doc(alias = "n_active")]
     pub fn active(&self) -> usize {
         self.control().active()
     }
 
     /// Returns how many tasks have run to their end since the scope began, those that have panicked included and those
     /// that were cancelled not. Beyond `usize::MAX` it wraps around.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::local_scope;
+    ///
+    /// # std::panic::set_hook(Box::new(|_| {}));
+    /// # futures::executor::block_on(async {
+    /// local_scope(2, async |pool| {
+    ///     let tasks = pool.map_n([2, 0, 5], async |x| 10 / x);
+    ///     assert!(tasks[2].cancel());
+    ///     pool.join().await;
+    ///     assert_eq!(pool.executed(), 2);
+    /// })
+    /// .await;
+    /// # });
+    /// ```
     pub fn executed(&self) -> usize {
         self.control().executed()
     }
 
     /// Returns how many tasks may be active at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::local_scope;
+    ///
+    /// # futures::executor::block_on(async {
+    /// assert_eq!(local_scope(16, async |pool| pool.size()).await, 16);
+    /// assert_eq!(local_scope(0, async |pool| pool.size()).await, 1);
+    /// # });
+    /// ```
     pub fn size(&self) -> usize {
         self.control().size()
     }
@@ -505,11 +696,48 @@ impl<'env, B> Scope<'env, B> {
     }
 
     /// Starts tasks again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::local_scope;
+    /// use tokio::time::{Duration, sleep};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// local_scope(1, async |pool| {
+    ///     pool.pause();
+    ///     let task = pool.spawn_n(async { 7 });
+    ///     sleep(Duration::from_secs(1)).await;
+    ///     assert!(!task.is_finished());
+    ///     pool.resume();
+    ///     assert_eq!(task.await.unwrap(), 7);
+    /// })
+    /// .await;
+    /// # }
+    /// ```
     pub fn resume(&self) {
         self.control().set_paused(false);
     }
 
     /// Returns whether the scope is paused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::local_scope;
+    ///
+    /// # futures::executor::block_on(async {
+    /// local_scope(1, async |pool| {
+    ///     let same = pool.clone();
+    ///     same.pause();
+    ///     assert!(pool.is_paused());
+    ///     pool.set_size(8);
+    ///     assert!(pool.is_paused()); // still: a size does not resume
+    ///     pool.resume();
+    /// })
+    /// .await;
+    /// # });
+    /// ```
     pub fn is_paused(&self) -> bool {
         self.control().is_paused()
     }
@@ -532,6 +760,36 @@ impl<B> fmt::Debug for Scope<'_, B> {
 }
 
 /// The future of [`Scope::spawn`].
+///
+/// # Cancel safety
+///
+/// See [`Scope::spawn`].
+///
+/// # Panics
+///
+/// If it is polled again after its end.
+///
+/// # Examples
+///
+/// ```
+/// use futures::poll;
+/// use futures_pool::{local_scope, scope::Spawn};
+/// use std::future::{pending, ready};
+///
+/// # futures::executor::block_on(async {
+/// local_scope(1, async |pool| {
+///     pool.spawn(pending::<()>()).await; // holds the slot
+///     let mut next: Spawn<'_, '_, _, u32, _> = pool.spawn(ready(7));
+///     assert_eq!(pool.waiting(), 0); // nothing happens before it is polled
+///     assert!(poll!(&mut next).is_pending());
+///     assert_eq!(pool.waiting(), 1);
+///     drop(next); // gives up its place in the queue
+///     assert_eq!(pool.waiting(), 0);
+///     pool.cancel_all();
+/// })
+/// .await;
+/// # });
+/// ```
 #[must_use = "futures do nothing unless polled: `.await` it"]
 pub struct Spawn<'a, 'env, F: Future<Output = T>, T, B> {
     scope: &'a Scope<'env, B>,
@@ -583,6 +841,33 @@ impl<F: Future<Output = T>, T, B> fmt::Debug for Spawn<'_, '_, F, T, B> {
 }
 
 /// The future of [`Scope::exec`].
+///
+/// # Cancel safety
+///
+/// See [`Scope::exec`].
+///
+/// # Panics
+///
+/// If it is polled again after its end.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{local_scope, scope::Exec};
+/// use std::cell::Cell;
+/// use tokio::time::{Duration, sleep, timeout};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let ms = Duration::from_millis;
+/// let done = &Cell::new(false);
+/// local_scope(1, async |pool| {
+///     let slow: Exec<'_, '_, _, (), _> = pool.exec(async move { sleep(ms(20)).await; done.set(true) });
+///     assert!(timeout(ms(10), slow).await.is_err());
+/// })
+/// .await; // the task had started, and was left to finish
+/// assert!(done.get());
+/// # }
+/// ```
 #[must_use = "futures do nothing unless polled: `.await` it"]
 pub struct Exec<'a, 'env, F: Future<Output = T>, T, B> {
     spawn: Spawn<'a, 'env, F, T, B>,
@@ -608,6 +893,33 @@ impl<F: Future<Output = T>, T, B> fmt::Debug for Exec<'_, '_, F, T, B> {
 }
 
 /// The future of [`Scope::map`].
+///
+/// # Cancel safety
+///
+/// See [`Scope::map`].
+///
+/// # Panics
+///
+/// If the iterator or the closure does.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{local_scope, scope::Map};
+/// use std::cell::Cell;
+/// use tokio::time::{Duration, sleep, timeout};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let ms = Duration::from_millis;
+/// let taken = Cell::new(0);
+/// local_scope(1, async |pool| {
+///     let slow: Map<'_, '_, _, _, (), _> = pool.map(0..100, |_| { taken.set(taken.get() + 1); sleep(ms(10)) });
+///     assert!(timeout(ms(25), slow).await.is_err());
+/// })
+/// .await; // the third task had started, and was left to finish
+/// assert_eq!(taken.get(), 3);
+/// # }
+/// ```
 #[must_use = "futures do nothing unless polled: `.await` it"]
 pub struct Map<'a, 'env, I, G, T, B> {
     scope: &'a Scope<'env, B>,
@@ -697,6 +1009,29 @@ impl<I, G, T, B> fmt::Debug for Map<'_, '_, I, G, T, B> {
 }
 
 /// The future of [`Scope::join`].
+///
+/// # Cancel safety
+///
+/// See [`Scope::join`].
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{local_scope, scope::Join};
+/// use tokio::time::{Duration, sleep, timeout};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// let ms = Duration::from_millis;
+/// local_scope(1, async |pool| {
+///     let tasks = pool.map_n(0..3, async |_| sleep(ms(10)).await);
+///     let all: Join<'_, '_, _> = pool.join();
+///     assert!(timeout(ms(25), all).await.is_err());
+///     assert_eq!((pool.len(), pool.executed()), (1, 2)); // dropping it has stopped nothing
+///     drop(tasks);
+/// })
+/// .await;
+/// # }
+/// ```
 #[must_use = "futures do nothing unless polled: `.await` it"]
 pub struct Join<'a, 'env, B> {
     scope: &'a Scope<'env, B>,

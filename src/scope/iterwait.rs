@@ -28,6 +28,10 @@ use crate::sync::Arc;
 ///
 /// It is the original's function of that name.
 ///
+/// # Cancel safety
+///
+/// Nothing is lost when a call of `next` on the stream is dropped half-way.
+///
 /// # Examples
 ///
 /// ```
@@ -203,6 +207,32 @@ impl<T> Drop for Arriving<T> {
 }
 
 /// The results of tasks, as they finish: what [`iterwait`] and [`Scope::itermap`](super::Scope::itermap) make.
+///
+/// # Cancel safety
+///
+/// Nothing is lost when a call of `next` on the stream is dropped half-way. Dropping the stream detaches the tasks that have
+/// not finished if [`iterwait`] has made it, and cancels them if `itermap` has.
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use futures_pool::{LocalScope, local_scope, scope::IterWait};
+/// use tokio::time::{Duration, sleep};
+///
+/// fn race(pool: &LocalScope<'_>) -> IterWait<u64> {
+///     pool.itermap([30, 10, 20], async |ms| { sleep(Duration::from_millis(ms)).await; ms })
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+/// local_scope(3, async |pool| {
+///     let winner = race(&pool).next().await;
+///     assert_eq!(winner.unwrap().unwrap(), 10);
+///     assert!(pool.is_empty()); // the others were cancelled with the stream
+/// })
+/// .await;
+/// # }
+/// ```
 #[must_use = "streams do nothing unless polled: use `for_each`, or `next` of `StreamExt`"]
 pub struct IterWait<T> {
     arriving: Arriving<T>,
@@ -213,6 +243,37 @@ pub struct IterWait<T> {
 }
 
 /// The results of tasks with their keys: what [`IterWait::keyed`] makes.
+///
+/// # Cancel safety
+///
+/// As with [`IterWait`].
+///
+/// # Examples
+///
+/// ```
+/// use futures::StreamExt;
+/// use futures_pool::{Key, iterwait, local_scope, scope::KeyedIterWait};
+/// use std::future::ready;
+///
+/// async fn failed<T, E>(mut results: KeyedIterWait<Result<T, E>>) -> Vec<Key> {
+///     let mut failed = Vec::new();
+///     while let Some((key, result)) = results.next().await {
+///         if !matches!(result, Ok(Ok(_))) {
+///             failed.push(key);
+///         }
+///     }
+///     failed
+/// }
+///
+/// # futures::executor::block_on(async {
+/// local_scope(2, async |pool| {
+///     let tasks = pool.map_n(["1", "x", "3"], |text| ready(text.parse::<u32>()));
+///     let wrong = tasks[1].key();
+///     assert_eq!(failed(iterwait(tasks).keyed()).await, [wrong]);
+/// })
+/// .await;
+/// # });
+/// ```
 #[must_use = "streams do nothing unless polled: use `for_each`, or `next` of `StreamExt`"]
 pub struct KeyedIterWait<T>(IterWait<T>);
 
@@ -250,6 +311,10 @@ impl<T> IterWait<T> {
     /// The batch under way is yielded when a result for which `when` returns `true` joins it, together with all that
     /// have come in by then, and at the end. See [`yield_when`](crate::yield_when) for the usual rules, and
     /// [`Batches::timeout`] for a limit in time.
+    ///
+    /// # Panics
+    ///
+    /// The stream panics if `when` does; no result is lost.
     ///
     /// # Examples
     ///

@@ -142,6 +142,14 @@ where
 
 /// Does the same as [`scope`](scope()) for tasks that need not be `Send`.
 ///
+/// # Cancel safety
+///
+/// As with [`scope`](scope()): dropping it drops the body and all tasks.
+///
+/// # Panics
+///
+/// If the body does; the tasks are dropped before the panic passes on. Without the feature `std`, also if a task does.
+///
 /// # Examples
 ///
 /// ```
@@ -169,6 +177,31 @@ where
 }
 
 /// The body and the tasks of a scope: the future of [`scope`](scope()) and [`local_scope`].
+///
+/// # Cancel safety
+///
+/// Dropping it drops the body and all tasks.
+///
+/// # Panics
+///
+/// If the body does, and if it is polled again after its end.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{local_scope, scope::ScopeFuture};
+/// use std::future::pending;
+///
+/// # futures::executor::block_on(async {
+/// let mut task = None;
+/// let running: ScopeFuture<_, _, _> = local_scope(1, |pool| {
+///     task = Some(pool.spawn_n(pending::<()>()));
+///     async { "the body" }
+/// });
+/// drop(running);
+/// assert!(task.unwrap().await.unwrap_err().is_cancelled());
+/// # });
+/// ```
 #[must_use = "a scope does nothing unless polled: `.await` it"]
 #[pin_project]
 pub struct ScopeFuture<Fut, T, B: Future<Output = ()>> {

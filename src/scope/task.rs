@@ -18,6 +18,30 @@ use crate::panic::{Panic, contain, contain_and_forget, wake_and_contain};
 use crate::sync::{Arc, AtomicU8};
 
 /// Why a task has no output.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{Stopped, local_scope};
+///
+/// # std::panic::set_hook(Box::new(|_| {}));
+/// # futures::executor::block_on(async {
+/// local_scope(1, async |pool| {
+///     let tasks = pool.map_n([5, 0, 2], async |x| 10 / x);
+///     tasks[2].cancel();
+///     let mut report = Vec::new();
+///     for task in tasks {
+///         report.push(match task.await {
+///             Ok(tenth) => tenth.to_string(),
+///             Err(Stopped::Panicked(panic)) => panic.message().unwrap_or("it panicked").to_owned(),
+///             Err(stopped) => stopped.to_string(),
+///         });
+///     }
+///     assert_eq!(report, ["2", "attempt to divide by zero", "the task was cancelled"]);
+/// })
+/// .await;
+/// # });
+/// ```
 #[derive(Debug)]
 pub enum Stopped {
     /// It was cancelled, or its scope was dropped or has ended before it could run.
@@ -28,11 +52,43 @@ pub enum Stopped {
 
 impl Stopped {
     /// Returns whether the task was cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::local_scope;
+    /// use std::future::pending;
+    ///
+    /// # futures::executor::block_on(async {
+    /// local_scope(1, async |pool| {
+    ///     let task = pool.spawn_n(pending::<()>());
+    ///     pool.cancel_all();
+    ///     let stopped = task.await.unwrap_err();
+    ///     assert!(stopped.is_cancelled() && !stopped.is_panicked());
+    /// })
+    /// .await;
+    /// # });
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         matches!(self, Self::Cancelled)
     }
 
     /// Returns whether the task has panicked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::local_scope;
+    ///
+    /// # std::panic::set_hook(Box::new(|_| {}));
+    /// # futures::executor::block_on(async {
+    /// local_scope(1, async |pool| {
+    ///     let stopped = pool.exec(async { [1, 2].iter().position(|&x| x == 3).unwrap() }).await.unwrap_err();
+    ///     assert!(stopped.is_panicked() && !stopped.is_cancelled());
+    /// })
+    /// .await;
+    /// # });
+    /// ```
     pub fn is_panicked(&self) -> bool {
         matches!(self, Self::Panicked(_))
     }
@@ -334,11 +390,46 @@ impl<T> Task<T> {
     }
 
     /// Returns whether the task has ended: finished, panicked, or cancelled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::local_scope;
+    ///
+    /// # futures::executor::block_on(async {
+    /// local_scope(1, async |pool| {
+    ///     let task = pool.spawn_n(async { 7 });
+    ///     assert!(!task.is_finished());
+    ///     pool.join().await;
+    ///     assert!(task.is_finished());
+    ///     assert_eq!(task.await.unwrap(), 7); // the result has waited to be taken
+    /// })
+    /// .await;
+    /// # });
+    /// ```
     pub fn is_finished(&self) -> bool {
         self.cell.as_ref().is_none_or(|cell| cell.is_settled())
     }
 
     /// Returns the key of the task: unique within its scope, and rising in the order of spawning.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::local_scope;
+    ///
+    /// # futures::executor::block_on(async {
+    /// local_scope(1, async |pool| {
+    ///     let mut first = pool.spawn_n(async { "a" });
+    ///     let second = pool.spawn_n(async { "b" });
+    ///     assert!(first.key() < second.key());
+    ///     let key = first.key();
+    ///     assert_eq!((&mut first).await.unwrap(), "a");
+    ///     assert_eq!(first.key(), key); // also when the result was given
+    /// })
+    /// .await;
+    /// # });
+    /// ```
     pub fn key(&self) -> Key {
         Key(self.number)
     }
