@@ -1975,6 +1975,19 @@ fn iterwait_yields_in_the_order_of_finishing_also_what_finished_before() {
 }
 
 #[test]
+fn iterwait_yields_cancelled_tasks_in_their_turn() {
+    run(local_scope(1, async |pool| {
+        let tasks = pool.map_n(0..4, async |x| x);
+        let keys: Vec<_> = tasks.iter().map(Task::key).collect();
+        assert!(tasks[3].cancel());
+        assert!(tasks[2].cancel());
+        pool.join().await;
+        let ended: Vec<_> = iterwait(tasks).keyed().map(|(key, _)| key).collect().await;
+        assert_eq!(ended, [keys[3], keys[2], keys[0], keys[1]]);
+    }));
+}
+
+#[test]
 fn iterwait_over_tasks_of_two_scopes_and_of_tasks_whose_results_are_gone() {
     run(local_scope(1, async |one| {
         local_scope(1, async |two| {

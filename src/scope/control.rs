@@ -277,6 +277,12 @@ impl Control {
         self.ended.load(Acquire)
     }
 
+    /// How many tasks were settled: ended by themselves, or cancelled. Rises with each.
+    pub(super) fn settled(&self) -> usize {
+        let settled = self.gone().wrapping_add(self.cancelled_waiting.load(Acquire));
+        settled.wrapping_add(self.swept_waiting.load(Acquire)).wrapping_add(self.swept_started.load(Acquire))
+    }
+
     /// How many tasks have lent their slots and do not want them back yet.
     pub(super) fn lent_out(&self) -> usize {
         // Another thread may be taking one off both, first off the second.

@@ -253,7 +253,7 @@ impl<T> Cell<T> {
                 return None;
             }
             self.status.store(SETTLED, Release);
-            slot.order = self.control.executed();
+            slot.order = self.control.settled();
             slot.result = result.take();
             self.control.count_ended(self.id());
             Some(mem::replace(&mut slot.notify, Notify::Nobody))
@@ -289,7 +289,7 @@ impl<T> Cell<T> {
             if !slot.detached {
                 slot.result = if ended { result.take() } else { Some(Err(Stopped::Cancelled)) };
             }
-            slot.order = self.control.executed();
+            slot.order = self.control.settled();
             if ended {
                 self.control.count_ended(self.id());
             } else {
