@@ -299,6 +299,11 @@ impl<S, R: Finished> Engine<S, R> {
         if !filled && *polls > 0 {
             return None;
         }
+        if so_far.below == Below::Behind && *polls > 0 && call == Call::Next && self.finished.due() > 0 {
+            // This may be the last round, and no stage below is left with slots that could be filled.
+            let _ = source.as_mut().poll_progress(cx, polls);
+            so_far.below = Below::Attended;
+        }
         let held = self.finished.held();
         if wish(self.as_mut(), &source, *polls == before) {
             return Some(Poll::Ready(true));
@@ -306,12 +311,12 @@ impl<S, R: Finished> Engine<S, R> {
         if self.active.is_empty() && source.is_done() {
             return Some(Poll::Ready(false));
         }
-        if !so_far.asleep && !so_far.attended {
+        if !so_far.asleep && so_far.below != Below::Attended {
             let turn = TURN.min(*polls);
             let mut left = turn;
             let _ = source.as_mut().poll_progress(cx, &mut left);
             *polls -= turn - left;
-            so_far.attended = left > 0;
+            so_far.below = if left > 0 { Below::Attended } else { Below::Behind };
         }
         if *polls == 0 {
             cx.waker().wake_by_ref();
@@ -345,11 +350,13 @@ impl<S, R: Finished> Engine<S, R> {
         Src: Source<F>,
     {
         let poll = self.as_mut().poll_until(cx, source.as_mut(), polls, Call::Progress, |_, _, _| false);
-        if poll.is_pending() && *polls > 0 && self.active.is_empty() && !self.has_room(source.lent(), Call::Progress) {
-            // Nothing of its own is in flight, and nothing more will be before an item is taken.
+        let is_full = *polls > 0 && self.active.is_empty() && !self.has_room(source.lent(), Call::Progress);
+        if poll.is_ready() || is_full {
+            // Nothing of its own is in flight, and nothing more will be before an item is taken. A source may have something
+            // in flight also after its end.
             return source.poll_progress(cx, polls);
         }
-        poll.map(drop)
+        Poll::Pending
     }
 
     /// Drops everything but the last result, once no other is wanted.
@@ -432,7 +439,7 @@ impl<S, R: Finished> Engine<S, R> {
             let taken = source.as_mut().poll_take(cx, polls);
             so_far.asleep = taken.is_pending();
             // Futures below may be in flight that it will not be woken for unless it is attended again.
-            so_far.attended = false;
+            so_far.below = Below::Unattended;
             let Poll::Ready(Some((number, future))) = taken else {
                 *polls += 1;
                 return true;
@@ -481,8 +488,19 @@ struct SoFar {
     /// Whether the source has said that it will wake the task: it is not asked again in this call, for it may have much
     /// to do each time.
     asleep: bool,
-    /// Whether the source was not asked, and has gone on by itself as far as it could.
-    attended: bool,
+    below: Below,
+}
+
+/// How a source that was not asked has gone on by itself.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Below {
+    /// It has not, or was asked since.
+    #[default]
+    Unattended,
+    /// Until its turn was over.
+    Behind,
+    /// As far as it could.
+    Attended,
 }
 
 /// Puts the engine in order if a panic passes through. Is forgotten otherwise.

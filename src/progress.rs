@@ -36,8 +36,11 @@ use crate::engine::POLLS;
 ///
 /// It cannot pass through those that do not show their stream, or have several: `boxed`, `boxed_local`, `chain`, `cycle`,
 /// `forward`, `select`, `split`, `zip`; nor through `StreamExt::catch_unwind`, for which there is
-/// [`PoolMap::catch_unwind`](crate::PoolMap::catch_unwind). A function that takes or returns a stream that is to keep this
-/// says `impl Progress<Item = T>`.
+/// [`PoolMap::catch_unwind`](crate::PoolMap::catch_unwind).
+///
+/// A function that takes or returns a stream that is to keep this says `impl Progress<Item = T>`. On that, and on a stream by
+/// reference (`pin!(stream)`, `stream.by_ref()`), `for_each` and `pool_map` are those of the traits, which leave the pool standing
+/// still: here, too, [`driven`](ProgressExt::driven) comes first.
 ///
 /// # Examples
 ///
@@ -239,8 +242,8 @@ pub trait ProgressExt: Progress {
     /// `for_each` and `drive` that keep all stages before them going.
     ///
     /// Adaptors such as `then` and `filter` hold a future of their own, which only they can poll, and which the pool
-    /// below does not wait for. So this polls the adaptor one item ahead of its consumer, and the pool below it whenever
-    /// the adaptor waits, also after the adaptor's end.
+    /// below does not wait for. So this polls the adaptor one item ahead of its consumer, and the pool below it on every
+    /// poll, also after the adaptor's end.
     ///
     /// It is needed after an adaptor. Without it, the adaptor's own methods are those of `StreamExt`, which leave the
     /// pool unpolled while the consumer is busy.
@@ -366,22 +369,13 @@ impl<S: Progress<Item = T>, T> Progress for Driven<S, T> {
         self.poll_progress_within(cx, &mut POLLS.clone())
     }
 
-    fn poll_next_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<T>> {
-        let mut this = self.project();
-        if let Some(item) = this.ahead.take() {
-            return Poll::Ready(Some(item));
+    fn poll_next_within(mut self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<T>> {
+        let _ = self.as_mut().poll_progress_within(cx, polls);
+        let this = self.project();
+        match this.ahead.take() {
+            None if !*this.ended => Poll::Pending,
+            next => Poll::Ready(next),
         }
-        if *this.ended {
-            return Poll::Ready(None);
-        }
-        let next = this.stream.as_mut().poll_next_within(cx, polls);
-        if next.is_pending() {
-            // The adaptor may wait for a future of its own, and not have polled the pool at all.
-            let _ = this.stream.poll_progress_within(cx, polls);
-        }
-        let next = ready!(next);
-        *this.ended = next.is_none();
-        Poll::Ready(next)
     }
 
     fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
@@ -394,6 +388,7 @@ impl<S: Progress<Item = T>, T> Progress for Driven<S, T> {
                 Poll::Pending => waits = true,
             }
         }
+        // The adaptor may have a future of its own, or have ended, and not have polled the pool at all.
         let below = this.stream.poll_progress_within(cx, polls);
         if waits { Poll::Pending } else { below }
     }

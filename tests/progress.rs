@@ -161,6 +161,31 @@ async fn an_adaptor_that_ends_before_the_pool_below() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn stages_above_one_that_has_ended_wait_for_what_is_in_flight_below() {
+    let lock = &Shared::new();
+    // The first item ends the stages above; one of the others has the lock by then.
+    let slow_head = async |x| {
+        if x == 0 {
+            sleep(ms(2)).await;
+            return x;
+        }
+        lock.pass(x).await
+    };
+    let work = async |x| lock.pass(x).await;
+    let eat = async |_: u32| lock.use_it().await;
+    let first = || (0..3).pool_map(3, slow_head).take(1).driven();
+    assert!(ends(first().pool_map(1, ready).for_each(eat)).await);
+    assert!(ends(first().pool_map(1, ready).pool_map(1, work).collect::<Vec<_>>()).await);
+    // An `itermap` ends before its pool.
+    let mut pool = Pool::new(3);
+    let _ = pool.map_n(1..3, slow_head);
+    assert!(ends(pool.itermap([0], slow_head).pool_map(1, ready).for_each(eat)).await);
+
+    let twin = stream::iter(0..3).map(slow_head).buffer_unordered(3).take(1).map(ready).buffer_unordered(1);
+    assert!(!ends(twin.for_each(eat)).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_ordered_stream_with_a_slow_head() {
     let lock = &Shared::new();
     let slow = async |x| {
@@ -548,6 +573,28 @@ fn progress_is_pending_while_stages_below_have_something_in_flight() {
 }
 
 #[test]
+fn progress_is_pending_while_something_is_in_flight_below_a_stage_that_has_ended() {
+    let polled = &Cell::new(0);
+    let below = (0..3).pool_map(3, |x| {
+        poll_fn(move |cx| {
+            if x == 0 {
+                return Poll::Ready(x);
+            }
+            polled.set(polled.get() + 1);
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    });
+    let mut stage = below.take(1).driven().pool_map(1, ready).pool_map(1, ready);
+    assert_eq!(poll_next(&mut stage), Poll::Ready(Some(0)));
+    for _ in 0..3 {
+        let before = polled.get();
+        assert!(progress(&mut stage).is_pending());
+        assert!(polled.get() > before);
+    }
+}
+
+#[test]
 fn progress_gathers_the_batch_under_way() {
     let mut batches = (0..10).pool_map(2, ready).batches(yield_when::all_completed);
     let _ = progress(&mut batches);
@@ -601,6 +648,66 @@ fn driven_polls_its_adaptor_one_item_ahead() {
     assert_eq!(driven.size_hint(), (20, Some(20)));
     let all: Vec<i32> = run(driven.collect());
     assert_eq!(all, (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn driven_polls_the_pool_below_on_every_poll() {
+    let polled = &Cell::new(0);
+    let below = (0..6).pool_map(3, |x| {
+        poll_fn(move |cx| {
+            if x % 2 == 0 {
+                return Poll::Ready(x);
+            }
+            polled.set(polled.get() + 1);
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    });
+    // Its adaptor has an item without polling the pool, or waits, or has one ahead, or has ended.
+    let mut wait = true;
+    let then = below.unordered().then(|x| {
+        wait = !wait;
+        if wait { yield_now().map(move |()| x).left_future() } else { ready(x).right_future() }
+    });
+    let mut driven = pin!(then.take(3).driven());
+    let mut items = Vec::new();
+    for round in 0..8 {
+        let before = polled.get();
+        if round % 3 == 2 {
+            let _ = progress(&mut driven);
+        } else if let Poll::Ready(Some(item)) = poll_next(&mut driven) {
+            items.push(item);
+        }
+        assert!(round == 0 || polled.get() > before, "in round {round}");
+    }
+    assert_eq!(items, [0, 2, 4]);
+    assert_eq!(poll_next(&mut driven), Poll::Ready(None));
+}
+
+#[test]
+fn an_item_of_an_adaptor_outlives_a_panic_of_the_pool_below() {
+    let mut driven = pin!(
+        (0..2)
+            .pool_map(2, async |x| {
+                if x == 1 {
+                    yield_now().await;
+                    panic!("of the second");
+                }
+                x
+            })
+            .then(|x| yield_now().map(move |()| x))
+            .driven()
+    );
+    let mut items = Vec::new();
+    let mut panics = 0;
+    for _ in 0..9 {
+        match catch_unwind(AssertUnwindSafe(|| poll_next(&mut driven))) {
+            Ok(Poll::Ready(Some(item))) => items.push(item),
+            Ok(_) => {}
+            Err(_) => panics += 1,
+        }
+    }
+    assert_eq!((items, panics), (vec![0], 1));
 }
 
 #[test]

@@ -99,6 +99,23 @@ fn the_batch_of_an_itermap_that_was_dropped_counts_against_the_backlog() {
     }
 }
 
+#[test]
+fn a_stage_below_goes_on_when_the_one_above_has_something_to_hand_over() {
+    let [wait, finish] = [Then::Wait, Then::Finish].map(Plan::new);
+    let busy = Plan { yields: 255, ..wait };
+    let ops = vec![
+        Op::PushMany(wait, 2),
+        Op::CompleteMany(2),
+        Op::PushMany(finish, 2),
+        Op::Complete(Pick(0), Then::Finish),
+        Op::PushMany(wait, 4),
+        Op::PushMany(busy, 63),
+        Op::Poll(2),
+    ];
+    let kind = stages::Kind { ordered: false, next_ordered: true, driven: false, next_size: 3 };
+    run(Program { form: Form::Stages(kind), size: 63, backlog: None, ops, finish: true });
+}
+
 /// Enough futures for many words of ready bits.
 fn many() -> impl Strategy<Value = Vec<Op>> {
     let wait = Plan::new(Then::Wait);
