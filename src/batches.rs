@@ -139,6 +139,22 @@ pub trait Gather: FusedStream {
         when: &mut impl FnMut(&Self::Item) -> bool,
     ) -> Poll<bool>;
 
+    /// Returns how many results are gathered: the batch under way.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::{Gather, prelude::*};
+    /// use std::{future::poll_fn, future::ready, pin::Pin};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut stream = (1..=3).pool_map(1, ready).backlog(0);
+    /// poll_fn(|cx| Pin::new(&mut stream).poll_gather(cx, &mut 64, &mut |x| x % 2 == 0)).await;
+    /// assert_eq!(stream.gathered(), 2);
+    /// # });
+    /// ```
+    fn gathered(&self) -> usize;
+
     /// Takes all results that are there, gathered or not.
     ///
     /// # Examples
@@ -313,7 +329,7 @@ impl<P: Gather, W: FnMut(&P::Item) -> bool> Batches<P, W> {
     /// # }
     /// ```
     pub fn timeout<N: FnMut() -> D, D: Future>(self, new_timer: N) -> TimedBatches<P, W, N, D> {
-        TimedBatches { stream: self.stream, when: self.when, new_timer, timer: None, due: None }
+        TimedBatches { stream: self.stream, when: self.when, new_timer, timer: None, due: self.due }
     }
 }
 
@@ -405,6 +421,13 @@ where
             let fired = timer.poll(cx);
             mem::forget(armed);
             ready!(fired);
+            if this.stream.gathered() == 0 {
+                this.timer.set(None);
+                this.timer.set(Some((this.new_timer)()));
+                // The new one has to be polled as well, and other tasks get their turn in case it fires at once.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             true
         };
         Poll::Ready(*this.due.insert(more))
@@ -419,14 +442,7 @@ where
             this.timer.set(Some((this.new_timer)()));
         }
         *this.due = None;
-        let batch = take_batch(this.stream);
-        if more && batch.is_none() {
-            // The timer fired over nothing. The new one has to be polled as well, and other tasks get their turn in
-            // case it fires at once.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        Poll::Ready(batch)
+        Poll::Ready(take_batch(this.stream))
     }
 }
 

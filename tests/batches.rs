@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 use futures::StreamExt;
 use futures::channel::mpsc;
 use futures::stream::{FusedStream, Stream};
-use futures_pool::{ActiveSet, InlineSet, PinnedSet, Pool, SlotSet, UnorderedSet, prelude::*, yield_when};
+use futures_pool::{ActiveSet, InlineSet, PinnedSet, Pool, Progress, SlotSet, UnorderedSet, prelude::*, yield_when};
 use tokio::time::{Duration, Instant, sleep, timeout};
 
 use common::{Wakes, run};
@@ -909,6 +909,31 @@ async fn the_timer_fires_while_the_source_is_pending() {
     assert_eq!((batches.next().await, start.elapsed()), (Some(vec![2]), ms(50)));
 }
 
+async fn a_timer_that_fires_over_nothing_starts_again_also_while_the_consumer_is_busy() {
+    let start = Instant::now();
+    let wait = async |t| {
+        sleep(ms(t)).await;
+        t
+    };
+    let batches =
+        [30, 40, 70].into_iter().pool_map(3, wait).batches(yield_when::all_completed).timeout(|| sleep(ms(25)));
+    let mut batches = pin!(batches);
+    batches.drive(sleep(ms(35))).await;
+    assert_eq!((batches.next().await, start.elapsed()), (Some(vec![30, 40]), ms(50)), "at 25, and so again at 50");
+    batches.drive(sleep(ms(24))).await;
+    assert_eq!((batches.next().await, start.elapsed()), (Some(vec![70]), ms(74)), "at the end");
+}
+
+#[test]
+fn a_limit_in_time_that_comes_late_forgets_no_batch_that_is_due() {
+    let mut batches = (0..9).pool_map(1, ready).backlog(0).batches(|x| x % 3 == 2);
+    let _ = Pin::new(&mut batches).poll_progress(&mut Context::from_waker(Waker::noop()));
+    // And one more, as the batch under way does not count against the backlog.
+    assert_eq!(batches.finished(), 4);
+    let mut timed = pin!(batches.timeout(pending::<()>));
+    assert_eq!(poll_next(&mut timed), Poll::Ready(Some(vec![0, 1, 2, 3])));
+}
+
 #[test]
 fn batches_of_a_chain_that_fails_fast_end_with_the_error() {
     let hands: [Hand<Result<u32, u32>>; 5] = hands();
@@ -1104,6 +1129,7 @@ on_each_set! {
 on_a_paused_clock! {
     an_ordered_batch_leaves_behind_at_the_time_limit_what_waits_for_an_earlier_one,
     the_timer_fires_while_the_source_is_pending,
+    a_timer_that_fires_over_nothing_starts_again_also_while_the_consumer_is_busy,
     batches_of_borrowed_items_can_be_awaited_inside_of_a_spawned_task,
 }
 

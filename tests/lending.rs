@@ -61,6 +61,25 @@ fn a_task_lends_its_slot_as_long_as_it_waits_for_its_scope() {
 }
 
 #[test]
+fn a_task_that_got_a_batch_when_a_timer_fired_waits_no_more() {
+    assert_eq!(
+        active(async |pool| {
+            let tasks = pool.map_n([true, false], async |ends| {
+                if !ends {
+                    pending::<()>().await;
+                }
+            });
+            // It fires at its second poll, and would only fire again.
+            let timer = || yield_now();
+            let mut batches = pin!(iterwait(tasks).batches(|_| false).timeout(timer));
+            assert_eq!(batches.next().await.map(|batch| batch.len()), Some(1));
+            pending::<()>().await;
+        }),
+        2
+    );
+}
+
+#[test]
 fn an_operation_that_was_dropped_is_not_waited_for() {
     assert_eq!(
         active(async |pool| {

@@ -132,6 +132,10 @@ where
         }
     }
 
+    fn gathered(&self) -> usize {
+        usize::from(self.gathered_error) + self.results.gathered()
+    }
+
     fn ungather(&mut self) {
         self.gathered_error = false;
         self.results.ungather();

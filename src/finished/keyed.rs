@@ -261,6 +261,10 @@ impl<T> Gathering for Keyed<T> {
         false
     }
 
+    fn gathered(&self) -> usize {
+        self.gathered
+    }
+
     fn ungather(&mut self) {
         self.gathered = 0;
     }

@@ -146,6 +146,9 @@ pub trait Gathering: Finished {
     /// returns `true`; returns whether there was one.
     fn gather(&mut self, when: &mut impl FnMut(&Self::Output) -> bool) -> bool;
 
+    /// Returns how many results are gathered.
+    fn gathered(&self) -> usize;
+
     /// Takes back what `gather` did, so that results can be taken.
     fn ungather(&mut self);
 }

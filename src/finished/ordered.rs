@@ -34,10 +34,10 @@ pub struct Ordered<T> {
     run: usize,
     /// How many of these are skipped, or are results that were gathered.
     not_due: usize,
-    /// How many places of the run were gathered.
+    /// How many places of the run were looked at, to gather what is there.
+    looked_at: usize,
+    /// How many of these are results: the batch under way.
     gathered: usize,
-    /// How many of these are results.
-    gathered_results: usize,
     /// How many results there are behind the run.
     ahead: usize,
     /// Whether results count against the backlog before their turn.
@@ -142,7 +142,7 @@ impl<T> Finished for Ordered<T> {
     }
 
     fn len(&self) -> usize {
-        self.due() + self.gathered_results + self.ahead
+        self.due() + self.gathered + self.ahead
     }
 
     #[inline(always)]
@@ -162,12 +162,12 @@ impl<T> Finished for Ordered<T> {
 
 impl<T> Gathering for Ordered<T> {
     fn gather(&mut self, when: &mut impl FnMut(&T) -> bool) -> bool {
-        while self.gathered < self.run {
-            let place = &self.window[self.gathered];
-            self.gathered += 1;
+        while self.looked_at < self.run {
+            let place = &self.window[self.looked_at];
+            self.looked_at += 1;
             if let Place::Held(output) = place {
                 self.not_due += 1;
-                self.gathered_results += 1;
+                self.gathered += 1;
                 if when(output) {
                     return true;
                 }
@@ -176,9 +176,13 @@ impl<T> Gathering for Ordered<T> {
         false
     }
 
+    fn gathered(&self) -> usize {
+        self.gathered
+    }
+
     fn ungather(&mut self) {
-        self.not_due -= mem::take(&mut self.gathered_results);
-        self.gathered = 0;
+        self.not_due -= mem::take(&mut self.gathered);
+        self.looked_at = 0;
     }
 }
 
@@ -189,8 +193,8 @@ impl<T> Default for Ordered<T> {
             next: 0,
             run: 0,
             not_due: 0,
+            looked_at: 0,
             gathered: 0,
-            gathered_results: 0,
             ahead: 0,
             count_all: false,
         }

@@ -89,6 +89,10 @@ impl<T> Gathering for Unordered<T> {
         false
     }
 
+    fn gathered(&self) -> usize {
+        self.gathered
+    }
+
     fn ungather(&mut self) {
         self.gathered = 0;
     }

@@ -519,6 +519,10 @@ where
         this.engine.poll_until(cx, this.source, polls, Call::Next, |engine, _, _| engine.finished_mut().gather(when))
     }
 
+    fn gathered(&self) -> usize {
+        self.engine.finished.gathered()
+    }
+
     fn take_all(self: Pin<&mut Self>) -> Vec<R::Output> {
         let finished = self.project().engine.finished_mut();
         finished.ungather();

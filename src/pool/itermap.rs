@@ -289,6 +289,10 @@ impl<F: Future, S: ActiveSet<F>> Gather for IterMap<'_, F, S> {
         self.get_mut().poll_until(cx, polls, |finished| finished.gather(when))
     }
 
+    fn gathered(&self) -> usize {
+        self.pool.engine.finished.gathered()
+    }
+
     fn take_all(self: Pin<&mut Self>) -> Vec<F::Output> {
         let finished = &mut self.get_mut().pool.engine.finished;
         finished.ungather();

@@ -409,8 +409,14 @@ impl<T> Gather for IterWait<T> {
         this.arriving.enter(poll)
     }
 
+    fn gathered(&self) -> usize {
+        self.results.gathered()
+    }
+
     fn take_all(self: Pin<&mut Self>) -> Vec<Self::Item> {
-        let results = &mut self.get_mut().results;
+        let Self { arriving, results, .. } = self.get_mut();
+        // Nobody waits any more, also where a timer has fired and this has not.
+        let _ = arriving.enter(Poll::Ready(()));
         results.ungather();
         iter::from_fn(|| results.pop()).map(|(_, result)| result).collect()
     }
