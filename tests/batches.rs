@@ -924,6 +924,19 @@ async fn a_timer_that_fires_over_nothing_starts_again_also_while_the_consumer_is
     assert_eq!((batches.next().await, start.elapsed()), (Some(vec![70]), ms(74)), "at the end");
 }
 
+async fn a_timer_fires_over_what_a_chain_that_fails_fast_has_so_far() {
+    let start = Instant::now();
+    let wait = async |t| {
+        sleep(ms(t)).await;
+        if t < 70 { Ok(t) } else { Err(t) }
+    };
+    let chain = [30, 40, 70, 99].into_iter().pool_map(4, wait).fail_fast();
+    let mut batches = pin!(chain.batches(yield_when::first_error).timeout(|| sleep(ms(25))));
+    assert_eq!((batches.next().await, start.elapsed()), (Some(vec![Ok(30), Ok(40)]), ms(50)));
+    assert_eq!((batches.next().await, start.elapsed()), (Some(vec![Err(70)]), ms(70)));
+    assert_eq!(batches.next().await, None);
+}
+
 #[test]
 fn a_limit_in_time_that_comes_late_forgets_no_batch_that_is_due() {
     let mut batches = (0..9).pool_map(1, ready).backlog(0).batches(|x| x % 3 == 2);
@@ -1130,6 +1143,7 @@ on_a_paused_clock! {
     an_ordered_batch_leaves_behind_at_the_time_limit_what_waits_for_an_earlier_one,
     the_timer_fires_while_the_source_is_pending,
     a_timer_that_fires_over_nothing_starts_again_also_while_the_consumer_is_busy,
+    a_timer_fires_over_what_a_chain_that_fails_fast_has_so_far,
     batches_of_borrowed_items_can_be_awaited_inside_of_a_spawned_task,
 }
 
