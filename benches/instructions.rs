@@ -26,8 +26,8 @@ const ITEMS: u64 = 25_600;
 
 /// Workload, the peer that is counted beside, and contestants, each with the most instructions that an item may take.
 const LIMITS: [(&str, &str, &[(&str, u64)]); 8] = [
-    ("ready", names::BUFFER_UNORDERED, &[(names::POOL_MAP, 152), (names::POOL, 245)]),
-    ("ready", names::BUFFERED, &[(names::POOL_MAP_ORDERED, 177)]),
+    ("ready", names::BUFFER_UNORDERED, &[(names::POOL_MAP, 157), (names::POOL, 245)]),
+    ("ready", names::BUFFERED, &[(names::POOL_MAP_ORDERED, 186)]),
     ("yield-1", names::BUFFER_UNORDERED, &[(names::POOL_MAP, 184), (names::POOL, 315)]),
     ("yield-1", names::BUFFERED, &[(names::POOL_MAP_ORDERED, 249)]),
     ("yield-10", names::BUFFER_UNORDERED, &[(names::POOL_MAP, 686)]),

@@ -14,7 +14,8 @@
 //!    filled before a result is handed over.
 //! 3. **Fair**: a call polls at most [`POLLS`] futures, those of stages directly below included. The woken ones and the
 //!    waiting ones take turns of at most [`TURN`] polls, so neither can keep the others out; and so does a stage below
-//!    that is not asked for an item because there is no room.
+//!    that is not asked for an item because there is no room. A stage below gets too few polls for all its turns: there,
+//!    they go round from call to call.
 //! 4. **Nothing is lost**: an output is kept before anything else of the user's runs, and a panic leaves the engine as
 //!    it was, less the future that panicked.
 
@@ -35,6 +36,13 @@ pub(crate) const POLLS: usize = 64;
 
 /// The most woken futures that are polled before waiting ones are started, and the other way round.
 const TURN: usize = 16;
+
+/// With so many polls, all have a turn in a call. With fewer, as a stage below others has them, turns are a quarter of them, and
+/// whoever has none comes first in the next such call.
+const ENOUGH: usize = 2 * TURN;
+
+/// The shortest turn: `UnorderedSet` keeps the last two of its polls for some that it has passed over.
+const SHORT_TURN: usize = 4;
 
 /// What a call is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,6 +70,8 @@ pub(crate) struct Engine<S, R> {
     backlog_is_size: bool,
     /// The number after that of the last future started.
     next: u64,
+    /// Whose turn is the first in the next call that has not [`ENOUGH`] polls.
+    next_turn: Turn,
 }
 
 impl<S, R: Finished> Engine<S, R> {
@@ -72,7 +82,8 @@ impl<S, R: Finished> Engine<S, R> {
         S: PinnedSet<F>,
     {
         let size = size.clamp(1, active.capacity().min(finished.room()));
-        Self { active, finished, size, limit: size, backlog: size, backlog_is_size: true, next: 0 }
+        let (limit, backlog) = (size, size);
+        Self { active, finished, size, limit, backlog, backlog_is_size: true, next: 0, next_turn: Turn::Woken }
     }
 
     /// Returns whether no future was started yet.
@@ -82,8 +93,8 @@ impl<S, R: Finished> Engine<S, R> {
 
     /// Exchanges the active set for another, which must stand for the same.
     pub(crate) fn with_active<F2: Future, S2: PinnedSet<F2>>(self, active: S2) -> Engine<S2, R> {
-        let Self { active: _, finished, size, limit, backlog, backlog_is_size, next } = self;
-        let mut engine = Engine { active, finished, size, limit, backlog, backlog_is_size, next };
+        let Self { active: _, finished, size, limit, backlog, backlog_is_size, next, next_turn } = self;
+        let mut engine = Engine { active, finished, size, limit, backlog, backlog_is_size, next, next_turn };
         engine.fit::<F2>();
         engine
     }
@@ -94,8 +105,9 @@ impl<S, R: Finished> Engine<S, R> {
     where
         S: PinnedSet<F>,
     {
-        let Self { active, finished, size, limit, backlog, backlog_is_size, next } = self;
-        let mut engine = Engine { active, finished: map(finished), size, limit, backlog, backlog_is_size, next };
+        let Self { active, finished, size, limit, backlog, backlog_is_size, next, next_turn } = self;
+        let finished = map(finished);
+        let mut engine = Engine { active, finished, size, limit, backlog, backlog_is_size, next, next_turn };
         engine.fit::<F>();
         engine
     }
@@ -233,7 +245,13 @@ impl<S, R: Finished> Engine<S, R> {
         let _inside = engine.as_mut().active_mut().enter();
         // Copies, so that they stay in registers for the first round, which is nearly always the only one.
         let (mut left, mut so_far) = (*polls, SoFar::default());
-        let first = engine.as_mut().round(cx, source.as_mut(), &mut left, call, &mut wish, &mut so_far);
+        let first = if left >= ENOUGH {
+            let first = engine.as_mut().round(cx, source.as_mut(), &mut left, TURN, call, &mut wish, &mut so_far);
+            so_far.is_later = true;
+            first
+        } else {
+            None
+        };
         let poll = if let Some(poll) = first {
             *polls = left;
             poll
@@ -263,11 +281,23 @@ impl<S, R: Finished> Engine<S, R> {
         S: PinnedSet<F>,
         Src: Source<F>,
     {
-        so_far.is_later = true;
+        let turn = if so_far.is_later { TURN } else { (polls / 4).max(SHORT_TURN) };
+        if turn < TURN {
+            self.as_mut().close(source.as_mut());
+            if matches!(self.next_turn, Turn::Waiting) {
+                so_far.last_turn = Turn::Waiting;
+                self.as_mut().fill(cx, source.as_mut(), &mut polls, turn, call, &mut so_far);
+            }
+            if !matches!(self.next_turn, Turn::Woken) && !so_far.asleep && polls > 0 {
+                so_far.last_turn = Turn::Source;
+                so_far.below = Below::attend(cx, source.as_mut(), &mut polls, turn);
+            }
+        }
         loop {
-            if let Some(poll) = self.as_mut().round(cx, source.as_mut(), &mut polls, call, wish, &mut so_far) {
+            if let Some(poll) = self.as_mut().round(cx, source.as_mut(), &mut polls, turn, call, wish, &mut so_far) {
                 return (poll, polls);
             }
+            so_far.is_later = true;
         }
     }
 
@@ -279,6 +309,7 @@ impl<S, R: Finished> Engine<S, R> {
         cx: &mut Context<'_>,
         mut source: Pin<&mut Src>,
         polls: &mut usize,
+        turn: usize,
         call: Call,
         wish: &mut impl FnMut(Pin<&mut Self>, &Src, bool) -> bool,
         so_far: &mut SoFar,
@@ -292,17 +323,23 @@ impl<S, R: Finished> Engine<S, R> {
         self.as_mut().close(source.as_mut());
         // Once there is a result to hand over, the rest of the call is for filling the slots.
         if !so_far.is_later || call != Call::Next || self.finished.due() == 0 {
-            self.as_mut().poll_woken(cx, &*source, polls, call);
+            if turn < TURN && *polls > 0 {
+                so_far.last_turn = Turn::Woken;
+            }
+            self.as_mut().poll_woken(cx, &*source, polls, turn, call);
         }
-        let filled = self.as_mut().fill(cx, source.as_mut(), polls, call, so_far);
+        if turn < TURN && *polls > 0 {
+            so_far.last_turn = Turn::Waiting;
+        }
+        let filled = self.as_mut().fill(cx, source.as_mut(), polls, turn, call, so_far);
         self.as_mut().close(source.as_mut());
         if !filled && *polls > 0 {
             return None;
         }
-        if so_far.below == Below::Behind && *polls > 0 && call == Call::Next && self.finished.due() > 0 {
-            // This may be the last round, and no stage below is left with slots that could be filled.
-            let _ = source.as_mut().poll_progress(cx, polls);
-            so_far.below = Below::Attended;
+        if so_far.below == Below::Behind {
+            // The others have had their turns since it had one. This may be the last round, and no stage below is left with
+            // slots that could be filled.
+            so_far.below = Below::attend(cx, source.as_mut(), polls, *polls);
         }
         let held = self.finished.held();
         if wish(self.as_mut(), &source, *polls == before) {
@@ -311,14 +348,18 @@ impl<S, R: Finished> Engine<S, R> {
         if self.active.is_empty() && source.is_done() {
             return Some(Poll::Ready(false));
         }
-        if !so_far.asleep && so_far.below != Below::Attended {
-            let turn = TURN.min(*polls);
-            let mut left = turn;
-            let _ = source.as_mut().poll_progress(cx, &mut left);
-            *polls -= turn - left;
-            so_far.below = if left > 0 { Below::Attended } else { Below::Behind };
+        if !so_far.asleep && so_far.below == Below::Unattended && *polls > 0 {
+            so_far.below = Below::attend(cx, source.as_mut(), polls, turn);
+            so_far.last_turn = Turn::Source;
         }
         if *polls == 0 {
+            if turn < TURN {
+                *self.project().next_turn = match so_far.last_turn {
+                    Turn::Woken => Turn::Waiting,
+                    Turn::Waiting => Turn::Source,
+                    Turn::Source => Turn::Woken,
+                };
+            }
             cx.waker().wake_by_ref();
             return Some(Poll::Pending);
         }
@@ -391,14 +432,20 @@ impl<S, R: Finished> Engine<S, R> {
     /// is handed over, and where slots are lent, so that those who want theirs back are heard before the waiting ones; but
     /// not after the last result that is wanted.
     #[inline(always)]
-    fn poll_woken<F, Src>(self: Pin<&mut Self>, cx: &mut Context<'_>, source: &Src, polls: &mut usize, call: Call)
-    where
+    fn poll_woken<F, Src>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        source: &Src,
+        polls: &mut usize,
+        turn: usize,
+        call: Call,
+    ) where
         F: Future<Output = R::Output>,
         S: PinnedSet<F>,
         Src: Source<F>,
     {
         let mut this = self.project();
-        let mut least = polls.saturating_sub(TURN);
+        let mut least = polls.saturating_sub(turn);
         loop {
             if source.lent() > 0 {
                 // One turn for each, as it may have been woken by the one that has finished last.
@@ -419,6 +466,7 @@ impl<S, R: Finished> Engine<S, R> {
         cx: &mut Context<'_>,
         mut source: Pin<&mut Src>,
         polls: &mut usize,
+        mut turn: usize,
         call: Call,
         so_far: &mut SoFar,
     ) -> bool
@@ -431,7 +479,6 @@ impl<S, R: Finished> Engine<S, R> {
         if so_far.asleep || !self.has_room(lent, call) || self.finished.is_closed() {
             return true;
         }
-        let mut turn = TURN;
         while turn > 0 && *polls > 0 {
             turn -= 1;
             // The poll for the future itself is kept back, as the source may use up what is left.
@@ -489,6 +536,17 @@ struct SoFar {
     /// to do each time.
     asleep: bool,
     below: Below,
+    /// Who had the last turn, or could have had it.
+    last_turn: Turn,
+}
+
+/// Those who have their turns in a call, in this order.
+#[derive(Clone, Copy, Default)]
+enum Turn {
+    Woken,
+    Waiting,
+    #[default]
+    Source,
 }
 
 /// How a source that was not asked has gone on by itself.
@@ -501,6 +559,17 @@ enum Below {
     Behind,
     /// As far as it could.
     Attended,
+}
+
+impl Below {
+    /// Lets a source go on by itself, with at most so many polls.
+    fn attend<F, Src: Source<F>>(cx: &mut Context<'_>, source: Pin<&mut Src>, polls: &mut usize, most: usize) -> Self {
+        let turn = most.min(*polls);
+        let mut left = turn;
+        let _ = source.poll_progress(cx, &mut left);
+        *polls -= turn - left;
+        if left > 0 { Self::Attended } else { Self::Behind }
+    }
 }
 
 /// Puts the engine in order if a panic passes through. Is forgotten otherwise.

@@ -462,6 +462,60 @@ fn a_busy_stage_does_not_starve_the_one_before() {
     assert!(below.get() * 10 > above.get() && above.get() * 10 > below.get(), "{below:?} {above:?}");
 }
 
+/// However many stages share the polls of a call: each fills its slots, and polls all that is in them.
+#[test]
+fn busy_stages_do_not_starve_those_before() {
+    const SIZE: usize = 20;
+    let polls = [(); 6].map(|()| RefCell::new(Vec::new()));
+    let stage = |index: usize| {
+        let (polls, mut started) = (&polls[index], 0);
+        // So many go on to the next stages as these have slots.
+        let pass = SIZE * (5 - index);
+        move |()| {
+            started += 1;
+            let is_passed = started <= pass;
+            let mut own = None;
+            poll_fn(move |cx| {
+                if is_passed {
+                    return Poll::Ready(());
+                }
+                let mut polls = polls.borrow_mut();
+                let own = *own.get_or_insert(polls.len());
+                if own == polls.len() {
+                    polls.push(0);
+                }
+                polls[own] += 1;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+        }
+    };
+    let items = [(); 1000].into_iter();
+    let mut all = pin!(
+        items
+            .pool_map(SIZE, stage(0))
+            .unordered()
+            .pool_map(SIZE, stage(1))
+            .unordered()
+            .pool_map(SIZE, stage(2))
+            .unordered()
+            .pool_map(SIZE, stage(3))
+            .unordered()
+            .pool_map(SIZE, stage(4))
+            .unordered()
+            .pool_map(SIZE, stage(5))
+            .for_each(ready)
+    );
+    for _ in 0..1000 {
+        assert!(all.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    for (index, polls) in polls.iter().enumerate() {
+        let polls = polls.borrow();
+        assert_eq!(polls.len(), SIZE, "stage {index}: not all slots were filled");
+        assert!(polls.iter().all(|&polls| polls > 10), "stage {index}: {polls:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn consumer_and_pool_do_not_starve_each_other(size in 1..100_usize, yields in 0..200_u32, own in 0..5_u32) {
