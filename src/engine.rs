@@ -37,11 +37,11 @@ pub(crate) const POLLS: usize = 64;
 /// The most woken futures that are polled before waiting ones are started, and the other way round.
 const TURN: usize = 16;
 
-/// With so many polls, all have a turn in a call. With fewer, as a stage below others has them, turns are a quarter of them, and
-/// whoever has none comes first in the next such call.
+/// With so many polls, all have a turn in a call.
 const ENOUGH: usize = 2 * TURN;
 
-/// The shortest turn: `UnorderedSet` keeps the last two of its polls for some that it has passed over.
+/// A turn in a call with fewer polls, as a stage below others has them: whoever has no turn comes first in the next such call.
+/// Not less than this, as `UnorderedSet` keeps the last two of its polls for some that it has passed over.
 const SHORT_TURN: usize = 4;
 
 /// What a call is for.
@@ -281,23 +281,44 @@ impl<S, R: Finished> Engine<S, R> {
         S: PinnedSet<F>,
         Src: Source<F>,
     {
-        let turn = if so_far.is_later { TURN } else { (polls / 4).max(SHORT_TURN) };
-        if turn < TURN {
-            self.as_mut().close(source.as_mut());
-            if matches!(self.next_turn, Turn::Waiting) {
-                so_far.last_turn = Turn::Waiting;
-                self.as_mut().fill(cx, source.as_mut(), &mut polls, turn, call, &mut so_far);
-            }
-            if !matches!(self.next_turn, Turn::Woken) && !so_far.asleep && polls > 0 {
-                so_far.last_turn = Turn::Source;
-                so_far.below = Below::attend(cx, source.as_mut(), &mut polls, turn);
-            }
-        }
+        let turn = if so_far.is_later {
+            TURN
+        } else {
+            self.as_mut().first_turns(cx, source.as_mut(), &mut polls, call, &mut so_far);
+            SHORT_TURN
+        };
         loop {
+            if polls > 0 {
+                so_far.last_turn = Turn::Woken;
+            }
             if let Some(poll) = self.as_mut().round(cx, source.as_mut(), &mut polls, turn, call, wish, &mut so_far) {
                 return (poll, polls);
             }
             so_far.is_later = true;
+        }
+    }
+
+    /// Gives those their turns who come before the woken futures this time.
+    fn first_turns<F, Src>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut source: Pin<&mut Src>,
+        polls: &mut usize,
+        call: Call,
+        so_far: &mut SoFar,
+    ) where
+        F: Future<Output = R::Output>,
+        S: PinnedSet<F>,
+        Src: Source<F>,
+    {
+        self.as_mut().close(source.as_mut());
+        if self.next_turn == Turn::Waiting {
+            so_far.last_turn = Turn::Waiting;
+            self.as_mut().fill(cx, source.as_mut(), polls, SHORT_TURN, call, so_far);
+        }
+        if self.next_turn != Turn::Woken && !so_far.asleep && *polls > 0 {
+            so_far.last_turn = Turn::Source;
+            so_far.below = Below::attend(cx, source, polls, SHORT_TURN);
         }
     }
 
@@ -323,13 +344,7 @@ impl<S, R: Finished> Engine<S, R> {
         self.as_mut().close(source.as_mut());
         // Once there is a result to hand over, the rest of the call is for filling the slots.
         if !so_far.is_later || call != Call::Next || self.finished.due() == 0 {
-            if turn < TURN && *polls > 0 {
-                so_far.last_turn = Turn::Woken;
-            }
             self.as_mut().poll_woken(cx, &*source, polls, turn, call);
-        }
-        if turn < TURN && *polls > 0 {
-            so_far.last_turn = Turn::Waiting;
         }
         let filled = self.as_mut().fill(cx, source.as_mut(), polls, turn, call, so_far);
         self.as_mut().close(source.as_mut());
@@ -353,13 +368,11 @@ impl<S, R: Finished> Engine<S, R> {
             so_far.last_turn = Turn::Source;
         }
         if *polls == 0 {
-            if turn < TURN {
-                *self.project().next_turn = match so_far.last_turn {
-                    Turn::Woken => Turn::Waiting,
-                    Turn::Waiting => Turn::Source,
-                    Turn::Source => Turn::Woken,
-                };
-            }
+            *self.project().next_turn = match so_far.last_turn {
+                Turn::Woken => Turn::Waiting,
+                Turn::Waiting => Turn::Source,
+                Turn::Source => Turn::Woken,
+            };
             cx.waker().wake_by_ref();
             return Some(Poll::Pending);
         }
@@ -536,12 +549,12 @@ struct SoFar {
     /// to do each time.
     asleep: bool,
     below: Below,
-    /// Who had the last turn, or could have had it.
+    /// Who had the last turn, or could have had it; the waiting futures only where they came first.
     last_turn: Turn,
 }
 
 /// Those who have their turns in a call, in this order.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Turn {
     Woken,
     Waiting,
