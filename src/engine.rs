@@ -246,7 +246,7 @@ impl<S, R: Finished> Engine<S, R> {
         // Copies, so that they stay in registers for the first round, which is nearly always the only one.
         let (mut left, mut so_far) = (*polls, SoFar::default());
         let first = if left >= ENOUGH {
-            let first = engine.as_mut().round(cx, source.as_mut(), &mut left, TURN, call, &mut wish, &mut so_far);
+            let first = engine.as_mut().round(cx, source.as_mut(), &mut left, call, &mut wish, &mut so_far);
             so_far.is_later = true;
             first
         } else {
@@ -281,17 +281,15 @@ impl<S, R: Finished> Engine<S, R> {
         S: PinnedSet<F>,
         Src: Source<F>,
     {
-        let turn = if so_far.is_later {
-            TURN
-        } else {
+        if !so_far.is_later {
+            so_far.has_few = true;
             self.as_mut().first_turns(cx, source.as_mut(), &mut polls, call, &mut so_far);
-            SHORT_TURN
-        };
+        }
         loop {
             if polls > 0 {
                 so_far.last_turn = Turn::Woken;
             }
-            if let Some(poll) = self.as_mut().round(cx, source.as_mut(), &mut polls, turn, call, wish, &mut so_far) {
+            if let Some(poll) = self.as_mut().round(cx, source.as_mut(), &mut polls, call, wish, &mut so_far) {
                 return (poll, polls);
             }
             so_far.is_later = true;
@@ -330,7 +328,6 @@ impl<S, R: Finished> Engine<S, R> {
         cx: &mut Context<'_>,
         mut source: Pin<&mut Src>,
         polls: &mut usize,
-        turn: usize,
         call: Call,
         wish: &mut impl FnMut(Pin<&mut Self>, &Src, bool) -> bool,
         so_far: &mut SoFar,
@@ -340,6 +337,7 @@ impl<S, R: Finished> Engine<S, R> {
         S: PinnedSet<F>,
         Src: Source<F>,
     {
+        let turn = if so_far.has_few { SHORT_TURN } else { TURN };
         let before = *polls;
         self.as_mut().close(source.as_mut());
         // Once there is a result to hand over, the rest of the call is for filling the slots.
@@ -545,6 +543,8 @@ impl<S, R: Finished> Engine<S, R> {
 struct SoFar {
     /// Whether this is not its first round.
     is_later: bool,
+    /// Whether it has less than [`ENOUGH`] polls.
+    has_few: bool,
     /// Whether the source has said that it will wake the task: it is not asked again in this call, for it may have much
     /// to do each time.
     asleep: bool,
