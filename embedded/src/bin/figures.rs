@@ -43,10 +43,10 @@ const LIMITS: &[(&str, &str, [u32; 3], [usize; 3], [usize; 3])] = &[
     (POOL, YIELD, [525, 384, 380], [216, 348, 1020], [840, 840, 880]),
     (INLINE_UNORDERED, READY, [113, 123, 135], [0; 3], [550, 1220, 4090]),
     (INLINE_UNORDERED, YIELD, [166, 182, 200], [0; 3], [690, 1340, 4090]),
-    (INLINE_ORDERED, READY, [168, 179, 183], [0; 3], [340, 625, 1900]),
-    (INLINE_ORDERED, YIELD, [242, 275, 281], [0; 3], [510, 790, 1900]),
+    (INLINE_ORDERED, READY, [168, 186, 185], [0; 3], [340, 625, 1900]),
+    (INLINE_ORDERED, YIELD, [242, 282, 283], [0; 3], [510, 790, 1900]),
     (INLINE_POOL, READY, [207, 217, 227], [0; 3], [420, 725, 2045]),
-    (INLINE_POOL, YIELD, [488, 297, 307], [0; 3], [550, 830, 2045]),
+    (INLINE_POOL, YIELD, [508, 297, 307], [0; 3], [550, 830, 2045]),
 ];
 
 const READY: &str = "ready";
