@@ -37,11 +37,12 @@ pub(crate) const POLLS: usize = 64;
 /// The most woken futures that are polled before waiting ones are started, and the other way round.
 const TURN: usize = 16;
 
-/// With so many polls, all have a turn in a call.
+/// With so many polls the woken futures and the waiting ones have a turn each in every call; with fewer, as a stage below
+/// others has them, [`Turn`]s go round.
 const ENOUGH: usize = 2 * TURN;
 
-/// A turn in a call with fewer polls, as a stage below others has them: whoever has no turn comes first in the next such call.
-/// Not less than this, as `UnorderedSet` keeps the last two of its polls for some that it has passed over.
+/// The most polls of a turn in a call with fewer than [`ENOUGH`]. Not less than this, as `UnorderedSet` keeps the last two
+/// for futures that it has passed over.
 const SHORT_TURN: usize = 4;
 
 /// What a call is for.
@@ -70,7 +71,7 @@ pub(crate) struct Engine<S, R> {
     backlog_is_size: bool,
     /// The number after that of the last future started.
     next: u64,
-    /// Whose turn is the first in the next call that has not [`ENOUGH`] polls.
+    /// Whose turn is the first in the next call with fewer than [`ENOUGH`] polls: of those who had none in the last.
     next_turn: Turn,
 }
 
@@ -264,7 +265,8 @@ impl<S, R: Finished> Engine<S, R> {
         poll
     }
 
-    /// Goes round until there is something to return: that, and how many polls are left.
+    /// Goes round until there is something to return: that, and how many polls are left. Where the call has few polls, this
+    /// is all of it, and whose turn it is comes first.
     #[cold]
     #[inline(never)]
     fn more_rounds<F, Src>(
@@ -543,7 +545,7 @@ impl<S, R: Finished> Engine<S, R> {
 struct SoFar {
     /// Whether this is not its first round.
     is_later: bool,
-    /// Whether it has less than [`ENOUGH`] polls.
+    /// Whether it had fewer than [`ENOUGH`] polls when it began.
     has_few: bool,
     /// Whether the source has said that it will wake the task: it is not asked again in this call, for it may have much
     /// to do each time.
