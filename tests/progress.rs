@@ -740,18 +740,25 @@ fn driven_polls_the_pool_below_on_every_poll() {
 
 #[test]
 fn an_item_of_an_adaptor_outlives_a_panic_of_the_pool_below() {
-    let mut driven = pin!(
-        (0..2)
-            .pool_map(2, async |x| {
-                if x == 1 {
-                    yield_now().await;
-                    panic!("of the second");
-                }
-                x
-            })
-            .then(|x| yield_now().map(move |()| x))
-            .driven()
-    );
+    // In the very poll in which the adaptor has the item.
+    let passed = &Cell::new(false);
+    let first_or_panic = |x| {
+        poll_fn(move |cx| {
+            if x == 0 {
+                return Poll::Ready(x);
+            }
+            assert!(!passed.get());
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    };
+    let pass = |x| {
+        yield_now().map(move |()| {
+            passed.set(true);
+            x
+        })
+    };
+    let mut driven = pin!((0..2).pool_map(2, first_or_panic).then(pass).driven());
     let mut items = Vec::new();
     let mut panics = 0;
     for _ in 0..9 {
