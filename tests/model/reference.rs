@@ -162,21 +162,29 @@ impl Reference {
         self.size = size.clamp(1, self.most);
     }
 
-    /// Results that count against the backlog, and the backlog.
-    fn held(&self) -> (usize, usize) {
-        let handed_over = usize::from(self.just_handed_over);
+    /// The most results that may be held while a future is started.
+    fn most_held(&self) -> usize {
         match self.backlog {
-            None if self.bounded_results => (self.finished.len(), self.size),
-            None => (self.due() - self.gathered.len() + handed_over, self.size),
-            Some(results) if self.bounded_results => (self.finished.len(), results.min(self.most)),
-            Some(results) => (self.finished.len() - self.gathered.len() + handed_over, results),
+            None => self.size,
+            Some(results) if self.bounded_results => results.min(self.most),
+            Some(results) => results,
         }
     }
 
+    /// Results that count against the backlog.
+    fn held(&self) -> usize {
+        if self.bounded_results {
+            return self.finished.len();
+        }
+        let results = if self.backlog.is_none() { self.due() } else { self.finished.len() };
+        results - self.gathered.len() + usize::from(self.just_handed_over)
+    }
+
     pub fn has_room(&self) -> bool {
-        let (held, backlog) = self.held();
-        let may_hold = self.call == Call::Until || held <= backlog;
-        self.active.len() < self.size && !self.paused && !self.closed && may_hold
+        // Where there are few results these need not be counted, which takes long in a chain of many.
+        let may_hold = || self.finished.len() < self.most_held() || self.held() <= self.most_held();
+        let is_open = self.active.len() < self.size && !self.paused && !self.closed;
+        is_open && (self.call == Call::Until || may_hold())
     }
 
     /// A call begins.
