@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use futures::StreamExt;
 use futures_pool::{LocalScope, iterwait, local_scope};
@@ -77,6 +77,39 @@ fn a_task_that_got_a_batch_when_a_timer_fired_waits_no_more() {
         }),
         2
     );
+}
+
+#[test]
+fn all_who_have_what_they_waited_for_go_on_before_a_waiting_task_starts() {
+    // More of them than have a turn where nobody has lent a slot.
+    const SIZE: usize = 20;
+    let (opened, asleep, log) = (&Cell::new(false), &RefCell::new(Vec::new()), &RefCell::new(String::new()));
+    let gate = || {
+        poll_fn(|cx| {
+            if opened.get() {
+                return Poll::Ready(());
+            }
+            asleep.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+    };
+    run(local_scope(SIZE, async |pool| {
+        for _ in 0..SIZE {
+            let own = pool.clone();
+            pool.spawn_n(async move {
+                own.exec(gate()).await.unwrap();
+                log.borrow_mut().push('p');
+            });
+        }
+        while asleep.borrow().len() < SIZE {
+            yield_now().await;
+        }
+        let _ = pool.map_n(0..3, async |_| log.borrow_mut().push('w'));
+        settle().await;
+        opened.set(true);
+        asleep.take().into_iter().for_each(Waker::wake);
+    }));
+    assert_eq!(log.take(), "p".repeat(SIZE) + "www");
 }
 
 #[test]
