@@ -395,6 +395,10 @@ impl<P: Gather + Progress, W: FnMut(&P::Item) -> bool> Progress for Batches<P, W
         let _ = self.as_mut().poll_due(cx, polls);
         self.project().stream.poll_progress_within(cx, polls)
     }
+
+    fn polled(&self) -> usize {
+        self.stream.polled()
+    }
 }
 
 impl<P, W, N, D> TimedBatches<P, W, N, D>
@@ -482,6 +486,10 @@ where
     fn poll_progress_within(mut self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
         let _ = self.as_mut().poll_due(cx, polls);
         self.project().stream.poll_progress_within(cx, polls)
+    }
+
+    fn polled(&self) -> usize {
+        self.stream.polled()
     }
 }
 

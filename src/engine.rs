@@ -71,6 +71,8 @@ pub(crate) struct Engine<S, R> {
     backlog_is_size: bool,
     /// The number after that of the last future started.
     next: u64,
+    /// How many polls its calls have used up; goes round.
+    polled: usize,
     /// Whose turn is the first in the next call with fewer than [`ENOUGH`] polls: of those who had none in the last.
     next_turn: Turn,
 }
@@ -84,7 +86,22 @@ impl<S, R: Finished> Engine<S, R> {
     {
         let size = size.clamp(1, active.capacity().min(finished.room()));
         let (limit, backlog) = (size, size);
-        Self { active, finished, size, limit, backlog, backlog_is_size: true, next: 0, next_turn: Turn::Woken }
+        Self {
+            active,
+            finished,
+            size,
+            limit,
+            backlog,
+            backlog_is_size: true,
+            next: 0,
+            polled: 0,
+            next_turn: Turn::Woken,
+        }
+    }
+
+    /// Returns how many polls its calls have used up so far, those of stages directly below included; goes round.
+    pub(crate) fn polled(&self) -> usize {
+        self.polled
     }
 
     /// Returns whether no future was started yet.
@@ -94,8 +111,8 @@ impl<S, R: Finished> Engine<S, R> {
 
     /// Exchanges the active set for another, which must stand for the same.
     pub(crate) fn with_active<F2: Future, S2: PinnedSet<F2>>(self, active: S2) -> Engine<S2, R> {
-        let Self { active: _, finished, size, limit, backlog, backlog_is_size, next, next_turn } = self;
-        let mut engine = Engine { active, finished, size, limit, backlog, backlog_is_size, next, next_turn };
+        let Self { active: _, finished, size, limit, backlog, backlog_is_size, next, polled, next_turn } = self;
+        let mut engine = Engine { active, finished, size, limit, backlog, backlog_is_size, next, polled, next_turn };
         engine.fit::<F2>();
         engine
     }
@@ -106,9 +123,9 @@ impl<S, R: Finished> Engine<S, R> {
     where
         S: PinnedSet<F>,
     {
-        let Self { active, finished, size, limit, backlog, backlog_is_size, next, next_turn } = self;
+        let Self { active, finished, size, limit, backlog, backlog_is_size, next, polled, next_turn } = self;
         let finished = map(finished);
-        let mut engine = Engine { active, finished, size, limit, backlog, backlog_is_size, next, next_turn };
+        let mut engine = Engine { active, finished, size, limit, backlog, backlog_is_size, next, polled, next_turn };
         engine.fit::<F>();
         engine
     }
@@ -245,7 +262,7 @@ impl<S, R: Finished> Engine<S, R> {
         let mut engine = recover.engine.as_mut();
         let _inside = engine.as_mut().active_mut().enter();
         // Copies, so that they stay in registers for the first round, which is nearly always the only one.
-        let (mut left, mut so_far) = (*polls, SoFar::default());
+        let (before, mut left, mut so_far) = (*polls, *polls, SoFar::default());
         let first = if left >= ENOUGH {
             let first = engine.as_mut().round(cx, source.as_mut(), &mut left, call, &mut wish, &mut so_far);
             so_far.is_later = true;
@@ -257,10 +274,11 @@ impl<S, R: Finished> Engine<S, R> {
             *polls = left;
             poll
         } else {
-            let (poll, left) = engine.more_rounds(cx, source, left, call, &mut wish, so_far);
+            let (poll, left) = engine.as_mut().more_rounds(cx, source, left, call, &mut wish, so_far);
             *polls = left;
             poll
         };
+        engine.count_polls(before - *polls);
         mem::forget(recover);
         poll
     }
@@ -408,9 +426,18 @@ impl<S, R: Finished> Engine<S, R> {
         if poll.is_ready() || is_full {
             // Nothing of its own is in flight, and nothing more will be before an item is taken. A source may have something
             // in flight also after its end.
-            return source.poll_progress(cx, polls);
+            let before = *polls;
+            let below = source.poll_progress(cx, polls);
+            self.count_polls(before - *polls);
+            return below;
         }
         Poll::Pending
+    }
+
+    #[inline(always)]
+    fn count_polls(self: Pin<&mut Self>, polls: usize) {
+        let polled = self.project().polled;
+        *polled = polled.wrapping_add(polls);
     }
 
     /// Drops everything but the last result, once no other is wanted.
@@ -577,12 +604,19 @@ enum Below {
 }
 
 impl Below {
-    /// Lets a source go on by itself, with at most so many polls.
-    fn attend<F, Src: Source<F>>(cx: &mut Context<'_>, source: Pin<&mut Src>, polls: &mut usize, most: usize) -> Self {
+    /// Lets a source go on by itself, with at most so many polls; an adaptor may use up more.
+    fn attend<F, Src: Source<F>>(
+        cx: &mut Context<'_>,
+        mut source: Pin<&mut Src>,
+        polls: &mut usize,
+        most: usize,
+    ) -> Self {
+        let before = source.polled();
         let turn = most.min(*polls);
         let mut left = turn;
-        let _ = source.poll_progress(cx, &mut left);
-        *polls -= turn - left;
+        let _ = source.as_mut().poll_progress(cx, &mut left);
+        let used = source.polled().wrapping_sub(before).max(turn - left);
+        *polls = polls.saturating_sub(used);
         if left > 0 { Self::Attended } else { Self::Behind }
     }
 }

@@ -520,6 +520,10 @@ where
         let mut waiting = this.waiting;
         this.engine.poll_progress(cx, Pin::new(&mut waiting), polls)
     }
+
+    fn polled(&self) -> usize {
+        self.engine.polled()
+    }
 }
 
 stages!([F: Future, const N: usize, const QUEUE: usize] InlinePool<F, N, QUEUE> [Slots<N>: SlotCount]);

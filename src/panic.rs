@@ -243,6 +243,10 @@ mod catch {
             self.project().source.poll_progress(cx, polls)
         }
 
+        fn polled(&self) -> usize {
+            self.source.polled()
+        }
+
         fn is_done(&self) -> bool {
             self.source.is_done()
         }

@@ -103,6 +103,13 @@ pub trait Progress: Stream {
     fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, _polls: &mut usize) -> Poll<()> {
         self.poll_progress(cx)
     }
+
+    /// Returns how many polls its calls have used up so far, which goes round: so that they are known also where an adaptor
+    /// has called `poll_next`, which has its own.
+    #[doc(hidden)]
+    fn polled(&self) -> usize {
+        0
+    }
 }
 
 impl<P: Progress + Unpin + ?Sized> Progress for &mut P {
@@ -120,6 +127,10 @@ impl<P: Progress + Unpin + ?Sized> Progress for &mut P {
 
     fn poll_progress_within(mut self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
         Pin::new(&mut **self).poll_progress_within(cx, polls)
+    }
+
+    fn polled(&self) -> usize {
+        (**self).polled()
     }
 }
 
@@ -139,6 +150,27 @@ impl<P: DerefMut<Target: Progress> + Unpin> Progress for Pin<P> {
     fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
         self.as_deref_mut().poll_progress_within(cx, polls)
     }
+
+    fn polled(&self) -> usize {
+        (**self).polled()
+    }
+}
+
+/// What an adaptor has of the stream that it shows.
+macro_rules! progress_of_the_stream {
+    () => {
+        fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+            self.get_pin_mut().poll_progress(cx)
+        }
+
+        fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
+            self.get_pin_mut().poll_progress_within(cx, polls)
+        }
+
+        fn polled(&self) -> usize {
+            self.get_ref().polled()
+        }
+    };
 }
 
 /// Passes progress through adaptors that show their one stream. `St: TryStream` is for those whose types ask for it.
@@ -149,9 +181,7 @@ macro_rules! pass_through {
             Self: Stream,
             $($bounds)*
         {
-            fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-                self.get_pin_mut().poll_progress(cx)
-            }
+            progress_of_the_stream!();
         }
     )*};
 }
@@ -213,9 +243,7 @@ where
     F: FnMut(&mut S, St::Item) -> Fut,
     Fut: Future<Output = Option<B>>,
 {
-    fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.get_pin_mut().poll_progress(cx)
-    }
+    progress_of_the_stream!();
 }
 
 /// Adds [`driven`](Self::driven) and [`drive`](Self::drive) to every stream with progress.
@@ -382,15 +410,22 @@ impl<S: Progress<Item = T>, T> Progress for Driven<S, T> {
         let mut this = self.project();
         let mut waits = false;
         if this.ahead.is_none() && !*this.ended {
+            let (most, before) = (*polls, this.stream.polled());
             match this.stream.as_mut().poll_next_within(cx, polls) {
                 Poll::Ready(None) => *this.ended = true,
                 Poll::Ready(item) => *this.ahead = item,
                 Poll::Pending => waits = true,
             }
+            // An adaptor does not tell the pool below how many are left.
+            *polls = most.saturating_sub(this.stream.polled().wrapping_sub(before));
         }
         // The adaptor may have a future of its own, or have ended, and not have polled the pool at all.
         let below = this.stream.poll_progress_within(cx, polls);
         if waits { Poll::Pending } else { below }
+    }
+
+    fn polled(&self) -> usize {
+        self.stream.polled()
     }
 }
 
@@ -562,7 +597,7 @@ macro_rules! stages {
             /// which leave everything in flight unpolled while the consumer is busy. Behind an adaptor of `StreamExt`
             /// (`.map(g).for_each(h)`) it is that other one: put [`driven`](crate::ProgressExt::driven) between.
             ///
-            /// It polls at most 64 futures, then lets other tasks run.
+            /// It polls at most 64 futures, behind an adaptor at most 64 more, then lets other tasks run.
             ///
             /// # Cancel safety
             ///

@@ -42,6 +42,11 @@ pub trait Source<Fut> {
         Poll::Ready(())
     }
 
+    /// Returns how many polls it has used up so far, which goes round.
+    fn polled(&self) -> usize {
+        0
+    }
+
     /// Returns whether `poll_take` would return `None`.
     fn is_done(&self) -> bool;
 
@@ -172,6 +177,10 @@ impl<St: Progress, F: FnMut(St::Item) -> Fut, Fut> Source<Fut> for Mapped<St, F>
     fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
         let stream = self.project().stream.as_pin_mut();
         stream.map_or(Poll::Ready(()), |stream| stream.poll_progress_within(cx, polls))
+    }
+
+    fn polled(&self) -> usize {
+        self.stream.as_ref().map_or(0, Progress::polled)
     }
 
     fn is_done(&self) -> bool {

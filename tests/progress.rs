@@ -739,6 +739,44 @@ fn driven_polls_the_pool_below_on_every_poll() {
 }
 
 #[test]
+fn a_call_polls_at_most_64_futures_more_behind_an_adaptor() {
+    let polls = &Cell::new(0_usize);
+    for (size, yields) in [(3, 0), (3, 1), (10, 20), (100, 20), (100, 100)] {
+        let work = |x: u32| {
+            let mut left = yields;
+            poll_fn(move |cx| {
+                polls.set(polls.get() + 1);
+                if left == 0 {
+                    return Poll::Ready(x);
+                }
+                left -= 1;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+        };
+        let below = || (0..500).pool_map(size, work).unordered().map(|x| x).driven();
+        let futures: [Pin<Box<dyn Future<Output = ()> + '_>>; 3] = [
+            Box::pin(below().for_each(async |_| ())),
+            Box::pin(below().pool_map(5, async |_| ()).for_each(async |()| ())),
+            Box::pin(async { drop(below().pool_map(5, async |_| ()).await) }),
+        ];
+        for mut future in futures {
+            let (wakes, waker) = Wakes::new();
+            loop {
+                let before = wakes.count();
+                polls.set(0);
+                let poll = future.as_mut().poll(&mut Context::from_waker(&waker));
+                assert!(polls.get() < 2 * 64, "{} at size {size} with {yields}", polls.get());
+                if poll.is_ready() {
+                    break;
+                }
+                assert!(wakes.count() > before);
+            }
+        }
+    }
+}
+
+#[test]
 fn an_item_of_an_adaptor_outlives_a_panic_of_the_pool_below() {
     // In the very poll in which the adaptor has the item.
     let passed = &Cell::new(false);

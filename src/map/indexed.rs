@@ -152,6 +152,10 @@ where
     fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
         self.project().stream.poll_progress_within(cx, polls)
     }
+
+    fn polled(&self) -> usize {
+        self.stream.polled()
+    }
 }
 
 stages!([Src, Fut, R, S] Indexed<PoolMap<Src, Fut, R, S>> [

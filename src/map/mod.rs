@@ -48,7 +48,7 @@ type SlotSet<Fut> = PhantomData<Fut>;
 /// Nothing runs unless the stream is polled. When it is, it polls the futures that were woken, pulls an item and starts
 /// its future for each slot that is free, and then returns a result. So a slot that has become free is filled before a
 /// result is handed over. One poll of the stream polls at most 64 futures, those of stages directly below included; then
-/// it returns what it has, or wakes its task and returns `Pending`. (A stage behind an adaptor counts for itself.)
+/// it returns what it has, or wakes its task and returns `Pending`. (Behind an adaptor, at most 64 more.)
 ///
 /// Dropping the stream drops the futures in it.
 ///
@@ -494,6 +494,10 @@ where
     fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
         let this = self.project();
         this.engine.poll_progress(cx, this.source, polls)
+    }
+
+    fn polled(&self) -> usize {
+        self.engine.polled()
     }
 }
 

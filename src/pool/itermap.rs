@@ -247,6 +247,10 @@ impl<F: Future, S: ActiveSet<F>> Progress for IterMap<'_, F, S> {
     fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
         self.get_mut().pool.go_on(cx, polls)
     }
+
+    fn polled(&self) -> usize {
+        self.pool.polled()
+    }
 }
 
 impl<F: Future, S: ActiveSet<F>> Progress for KeyedIterMap<'_, F, S> {
@@ -261,6 +265,10 @@ impl<F: Future, S: ActiveSet<F>> Progress for KeyedIterMap<'_, F, S> {
 
     fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
         Pin::new(&mut self.get_mut().0).poll_progress_within(cx, polls)
+    }
+
+    fn polled(&self) -> usize {
+        self.0.polled()
     }
 }
 

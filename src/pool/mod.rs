@@ -883,6 +883,10 @@ impl<F: Future, S: ActiveSet<F>> Progress for Pool<F, S> {
         this.engine.finished.unfocus();
         this.go_on(cx, polls)
     }
+
+    fn polled(&self) -> usize {
+        self.engine.polled()
+    }
 }
 
 stages!([F: Future, S: ActiveSet<F>] Pool<F, S> []);

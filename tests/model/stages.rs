@@ -102,9 +102,7 @@ impl Stages {
         let (polls, next_polls) = (self.bench.model.polls(), self.next.polls());
         // Each stage keeps one poll back for a future that it may get.
         (self.bench.model.elsewhere, self.next.elsewhere) = (next_polls + 2, polls);
-        if !self.driven {
-            assert!(polls + next_polls <= POLLS, "too many polls in one call");
-        }
+        assert!(polls + next_polls <= most_polls(self.driven), "too many polls in one call");
         if outcome != Outcome::Panicked {
             // A call that hands over need not have polled the first stage, which hands nothing to the caller.
             let handed_over = matches!(outcome, Outcome::Ready(_));
@@ -233,6 +231,11 @@ impl Stages {
     }
 }
 
+/// The most futures that one call may poll. An adaptor asks the pool below for an item without telling how many polls are left.
+fn most_polls(driven: bool) -> usize {
+    if driven { 2 * POLLS - 1 } else { POLLS }
+}
+
 /// Makes the chain.
 fn build(kind: Kind, size: usize, backlog: Option<usize>, world: &World) -> Pin<Box<dyn Progress<Item = Out>>> {
     let (making, passing, leaving) = (world.clone(), world.clone(), world.clone());
@@ -260,10 +263,7 @@ fn build(kind: Kind, size: usize, backlog: Option<usize>, world: &World) -> Pin<
 pub fn run(kind: Kind, size: usize, backlog: Option<usize>, ops: Vec<Op>, finish: bool) {
     let mut model = Reference::new(size.max(1), backlog, kind.ordered);
     model.open = true;
-    if kind.driven {
-        // Through an adaptor the pool below does not hear how many polls are left.
-        model.most_polls = usize::MAX;
-    }
+    model.most_polls = most_polls(kind.driven);
     let bench = Bench::new(model);
     let stream = build(kind, size, backlog, &bench.world);
     let next = Reference::new(kind.next_size, None, kind.next_ordered);
