@@ -71,8 +71,8 @@ pub(crate) struct Engine<S, R> {
     backlog_is_size: bool,
     /// The number after that of the last future started.
     next: u64,
-    /// How many polls its calls have used up; goes round.
-    polled: usize,
+    /// How many numbers were left out; goes round.
+    left_out: usize,
     /// Whose turn is the first in the next call with fewer than [`ENOUGH`] polls: of those who had none in the last.
     next_turn: Turn,
 }
@@ -94,14 +94,18 @@ impl<S, R: Finished> Engine<S, R> {
             backlog,
             backlog_is_size: true,
             next: 0,
-            polled: 0,
+            left_out: 0,
             next_turn: Turn::Woken,
         }
     }
 
-    /// Returns how many polls its calls have used up so far, those of stages directly below included; goes round.
-    pub(crate) fn polled(&self) -> usize {
-        self.polled
+    /// Returns how many times it has polled futures, those included that were started; goes round.
+    #[allow(clippy::cast_possible_truncation)]
+    pub(crate) fn polled<F: Future>(&self) -> usize
+    where
+        S: PinnedSet<F>,
+    {
+        (self.next as usize).wrapping_sub(self.left_out).wrapping_add(self.active.polled())
     }
 
     /// Returns whether no future was started yet.
@@ -111,8 +115,8 @@ impl<S, R: Finished> Engine<S, R> {
 
     /// Exchanges the active set for another, which must stand for the same.
     pub(crate) fn with_active<F2: Future, S2: PinnedSet<F2>>(self, active: S2) -> Engine<S2, R> {
-        let Self { active: _, finished, size, limit, backlog, backlog_is_size, next, polled, next_turn } = self;
-        let mut engine = Engine { active, finished, size, limit, backlog, backlog_is_size, next, polled, next_turn };
+        let Self { active: _, finished, size, limit, backlog, backlog_is_size, next, left_out, next_turn } = self;
+        let mut engine = Engine { active, finished, size, limit, backlog, backlog_is_size, next, left_out, next_turn };
         engine.fit::<F2>();
         engine
     }
@@ -123,9 +127,9 @@ impl<S, R: Finished> Engine<S, R> {
     where
         S: PinnedSet<F>,
     {
-        let Self { active, finished, size, limit, backlog, backlog_is_size, next, polled, next_turn } = self;
+        let Self { active, finished, size, limit, backlog, backlog_is_size, next, left_out, next_turn } = self;
         let finished = map(finished);
-        let mut engine = Engine { active, finished, size, limit, backlog, backlog_is_size, next, polled, next_turn };
+        let mut engine = Engine { active, finished, size, limit, backlog, backlog_is_size, next, left_out, next_turn };
         engine.fit::<F>();
         engine
     }
@@ -262,7 +266,7 @@ impl<S, R: Finished> Engine<S, R> {
         let mut engine = recover.engine.as_mut();
         let _inside = engine.as_mut().active_mut().enter();
         // Copies, so that they stay in registers for the first round, which is nearly always the only one.
-        let (before, mut left, mut so_far) = (*polls, *polls, SoFar::default());
+        let (mut left, mut so_far) = (*polls, SoFar::default());
         let first = if left >= ENOUGH {
             let first = engine.as_mut().round(cx, source.as_mut(), &mut left, call, &mut wish, &mut so_far);
             so_far.is_later = true;
@@ -274,11 +278,10 @@ impl<S, R: Finished> Engine<S, R> {
             *polls = left;
             poll
         } else {
-            let (poll, left) = engine.as_mut().more_rounds(cx, source, left, call, &mut wish, so_far);
+            let (poll, left) = engine.more_rounds(cx, source, left, call, &mut wish, so_far);
             *polls = left;
             poll
         };
-        engine.count_polls(before - *polls);
         mem::forget(recover);
         poll
     }
@@ -426,18 +429,9 @@ impl<S, R: Finished> Engine<S, R> {
         if poll.is_ready() || is_full {
             // Nothing of its own is in flight, and nothing more will be before an item is taken. A source may have something
             // in flight also after its end.
-            let before = *polls;
-            let below = source.poll_progress(cx, polls);
-            self.count_polls(before - *polls);
-            return below;
+            return source.poll_progress(cx, polls);
         }
         Poll::Pending
-    }
-
-    #[inline(always)]
-    fn count_polls(self: Pin<&mut Self>, polls: usize) {
-        let polled = self.project().polled;
-        *polled = polled.wrapping_add(polls);
     }
 
     /// Drops everything but the last result, once no other is wanted.
@@ -464,6 +458,9 @@ impl<S, R: Finished> Engine<S, R> {
     {
         let mut recover = Recover::new(self);
         let _inside = recover.engine.as_mut().active_mut().enter();
+        if recover.engine.next < number {
+            recover.engine.as_mut().leave_out(number);
+        }
         recover.engine.as_mut().start_unguarded(cx, number, future);
         mem::forget(recover);
     }
@@ -532,8 +529,7 @@ impl<S, R: Finished> Engine<S, R> {
                 return true;
             };
             if self.next < number {
-                let next = self.next;
-                self.as_mut().finished_mut().leave_out(next..number);
+                self.as_mut().leave_out(number);
             }
             let ended = self.as_mut().start_unguarded(cx, number, future);
             if lent > 0 || source.lent() > 0 {
@@ -547,6 +543,16 @@ impl<S, R: Finished> Engine<S, R> {
             }
         }
         false
+    }
+
+    /// Goes on with a number after the next one: those before it belong to items that came to nothing.
+    #[cold]
+    #[allow(clippy::cast_possible_truncation)]
+    fn leave_out(self: Pin<&mut Self>, number: u64) {
+        let this = self.project();
+        *this.left_out = this.left_out.wrapping_add((number - *this.next) as usize);
+        this.finished.leave_out(*this.next..number);
+        *this.next = number;
     }
 
     /// Starts one future: one poll. Returns whether it has finished.

@@ -522,7 +522,7 @@ where
     }
 
     fn polled(&self) -> usize {
-        self.engine.polled()
+        self.engine.polled::<F>()
     }
 }
 

@@ -777,6 +777,17 @@ fn a_call_polls_at_most_64_futures_more_behind_an_adaptor() {
 }
 
 #[test]
+fn what_was_cancelled_below_an_adaptor_is_not_taken_for_a_poll() {
+    let mut pool = Pool::new(4);
+    let cancelled: Vec<_> = pool.map_n(0..1000, ready).collect();
+    let _ = pool.map_n(0..4, ready);
+    assert!(cancelled.into_iter().all(|key| pool.cancel(key)));
+    let mut stage = pin!(pool.map(|_| ()).driven().pool_map(4, |()| pending::<()>()).unordered());
+    assert!(poll_next(&mut stage).is_pending());
+    assert_eq!(stage.active(), 4);
+}
+
+#[test]
 fn an_item_of_an_adaptor_outlives_a_panic_of_the_pool_below() {
     // In the very poll in which the adaptor has the item.
     let passed = &Cell::new(false);

@@ -199,6 +199,7 @@ fn between_polls_a_waker_wakes_the_task_once_and_its_own_future_alone() {
             hall.wake(number);
             assert_eq!(task.wakes.count(), before + 1, "size {size}");
             assert_eq!(task.settle(&mut stream), []);
+            assert_eq!(hall.doors.borrow()[number].polls, 1, "size {size}");
             assert_eq!(hall.take_polled(), [number], "size {size}");
         }
         // All at once: the first is told to the task as it is woken, the others are not.

@@ -54,6 +54,8 @@ where
     next: u32,
     /// The slot whose future has panicked, until [`recover`](PinnedSet::recover) is called.
     panicked: usize,
+    /// See [`PinnedSet::polled`].
+    polled: usize,
     /// The task that was last parked.
     task: Option<Waker>,
     /// Whether no call has begun since.
@@ -87,6 +89,7 @@ where
             due: 0,
             next: 0,
             panicked: NONE,
+            polled: 0,
             task: None,
             parked: false,
         }
@@ -179,6 +182,7 @@ where
             mem::forget(panicking);
             if poll.is_ready() || *polls > FREE {
                 *polls -= 1;
+                *this.polled = this.polled.wrapping_add(1);
             }
             if let Poll::Ready(output) = poll {
                 keep(*slot.number, output);
@@ -189,6 +193,10 @@ where
             }
         }
         false
+    }
+
+    fn polled(&self) -> usize {
+        self.polled
     }
 
     fn for_each(&self, visit: &mut dyn FnMut(usize, u64)) {

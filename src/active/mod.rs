@@ -276,6 +276,12 @@ pub trait PinnedSet<F: Future> {
         keep: impl FnOnce(u64, F::Output),
     ) -> bool;
 
+    /// Returns how many polls `poll_woken` has taken off so far, which goes round: by this
+    /// [`driven`](crate::ProgressExt::driven) knows what an adaptor has used up. By default, 0: that is not known.
+    fn polled(&self) -> usize {
+        0
+    }
+
     /// Calls `visit` with the slot and the number of each future held.
     fn for_each(&self, visit: &mut dyn FnMut(usize, u64));
 

@@ -209,8 +209,22 @@ impl ReadyBits {
     #[inline(always)]
     pub(crate) fn unpark(&mut self) {
         if let Some(slot) = self.bed.get_up(&self.root.sleeper) {
-            // Nothing was left when the task lay down.
-            (self.slots, self.first_slot) = (bit(slot), slot - slot % WIDTH);
+            self.take_told(slot);
+        }
+    }
+
+    /// Takes the slot that the task was told. If it has been woken once more since, it has its bit as well, and one turn is
+    /// enough.
+    #[inline(never)]
+    fn take_told(&mut self, slot: usize) {
+        // Nothing was left when the task lay down.
+        (self.slots, self.first_slot) = (bit(slot), slot - slot % WIDTH);
+        let outer = match slot / WIDTH {
+            0 => &self.root.bits.outer,
+            word => &self.blocks[word / WORDS].words[word % WORDS].outer,
+        };
+        if outer.load(SeqCst) & bit(slot) != 0 {
+            outer.fetch_and(!bit(slot), SeqCst);
         }
     }
 

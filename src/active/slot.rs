@@ -40,6 +40,8 @@ pub struct SlotSet<F> {
     vacant: usize,
     /// The slot whose future has panicked, until [`recover`](PinnedSet::recover) is called.
     panicked: usize,
+    /// See [`PinnedSet::polled`].
+    polled: usize,
 }
 
 /// The number of a future, or the link from one vacant slot to the next. In bytes, for which 32-bit targets need no padding.
@@ -98,7 +100,7 @@ impl<F> SlotSet<F> {
     /// # });
     /// ```
     pub fn new() -> Self {
-        Self { ready: ReadyBits::new(), slots: Vec::new(), active: 0, vacant: NONE, panicked: NONE }
+        Self { ready: ReadyBits::new(), slots: Vec::new(), active: 0, vacant: NONE, panicked: NONE, polled: 0 }
     }
 
     /// Makes a slot, since none is vacant.
@@ -199,6 +201,7 @@ impl<F: Future> PinnedSet<F> for SlotSet<F> {
             let mut slot = slot.as_mut().project();
             let Some(future) = slot.future.as_mut().as_pin_mut() else { continue };
             *polls -= 1;
+            this.polled = this.polled.wrapping_add(1);
             let panicking = Panicking { panicked: &mut this.panicked, slot: index };
             let poll = future.poll(&mut Context::from_waker(slot.waker));
             mem::forget(panicking);
@@ -211,6 +214,10 @@ impl<F: Future> PinnedSet<F> for SlotSet<F> {
             }
         }
         false
+    }
+
+    fn polled(&self) -> usize {
+        self.polled
     }
 
     fn for_each(&self, visit: &mut dyn FnMut(usize, u64)) {

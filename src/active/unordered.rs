@@ -47,6 +47,8 @@ pub struct UnorderedSet<F> {
     free: Vec<usize>,
     /// The task to wake on behalf of the pool; `futures` has its own registration, which cannot be reached.
     task: AtomicWaker,
+    /// See [`PinnedSet::polled`].
+    polled: usize,
 }
 
 /// What the set and its futures tell each other during a poll. Only ever used by the thread that polls.
@@ -134,6 +136,7 @@ impl<F> UnorderedSet<F> {
             numbers: Vec::new(),
             free: Vec::new(),
             task: AtomicWaker::new(),
+            polled: 0,
         }
     }
 
@@ -208,8 +211,14 @@ impl<F: Future> PinnedSet<F> for UnorderedSet<F> {
                 }
             }
         };
-        *polls = least + this.shared.polls.load(Relaxed);
+        let left = least + this.shared.polls.load(Relaxed);
+        this.polled = this.polled.wrapping_add(*polls - left);
+        *polls = left;
         ended
+    }
+
+    fn polled(&self) -> usize {
+        self.polled
     }
 
     fn for_each(&self, visit: &mut dyn FnMut(usize, u64)) {

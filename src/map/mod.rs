@@ -410,7 +410,7 @@ where
 
     /// Changes how many futures may be active at once. A size of 0 is taken as 1.
     ///
-    /// Growing wakes the task that last polled the stream; shrinking lets the surplus finish.
+    /// Growing wakes the task that last polled the stream and was not given an item; shrinking lets the surplus finish.
     ///
     /// # Examples
     ///
@@ -497,7 +497,7 @@ where
     }
 
     fn polled(&self) -> usize {
-        self.engine.polled()
+        self.engine.polled::<Fut>().wrapping_add(self.source.polled())
     }
 }
 

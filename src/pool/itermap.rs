@@ -249,7 +249,7 @@ impl<F: Future, S: ActiveSet<F>> Progress for IterMap<'_, F, S> {
     }
 
     fn polled(&self) -> usize {
-        self.pool.polled()
+        self.pool.engine.polled::<F>()
     }
 }
 

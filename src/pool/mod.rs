@@ -885,7 +885,7 @@ impl<F: Future, S: ActiveSet<F>> Progress for Pool<F, S> {
     }
 
     fn polled(&self) -> usize {
-        self.engine.polled()
+        self.engine.polled::<F>()
     }
 }
 

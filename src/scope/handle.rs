@@ -424,7 +424,8 @@ impl<'env, B> Scope<'env, B> {
     /// Waits until no task is left. Inside a task of the same scope: until none is left but those that join as well.
     ///
     /// Tasks spawned meanwhile are waited for, too. The scope does the same by itself when its body has ended. While it
-    /// is [paused](Self::pause) with tasks in the queue, this does not end.
+    /// is [paused](Self::pause) with tasks in the queue, this does not end; nor does it inside a task that another one waits
+    /// for, other than by a join.
     ///
     /// # Cancel safety
     ///
