@@ -215,7 +215,7 @@ impl ReadyBits {
 
     /// Takes the slot that the task was told. If it has been woken once more since, it has its bit as well, and one turn is
     /// enough.
-    #[inline(never)]
+    #[inline(always)]
     fn take_told(&mut self, slot: usize) {
         // Nothing was left when the task lay down.
         (self.slots, self.first_slot) = (bit(slot), slot - slot % WIDTH);

@@ -152,7 +152,9 @@ impl Reference {
     /// Results whose turn has come.
     pub fn due(&self) -> usize {
         if self.ordered {
-            self.in_order.iter().take_while(|id| self.finished.contains(id)).count()
+            let mut finished = self.finished.clone();
+            finished.sort_unstable();
+            self.in_order.iter().take_while(|id| finished.binary_search(id).is_ok()).count()
         } else {
             self.finished.len()
         }
