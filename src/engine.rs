@@ -458,9 +458,6 @@ impl<S, R: Finished> Engine<S, R> {
     {
         let mut recover = Recover::new(self);
         let _inside = recover.engine.as_mut().active_mut().enter();
-        if recover.engine.next < number {
-            recover.engine.as_mut().leave_out(number);
-        }
         recover.engine.as_mut().start_unguarded(cx, number, future);
         mem::forget(recover);
     }

@@ -777,8 +777,44 @@ fn a_call_polls_at_most_64_futures_more_behind_an_adaptor() {
 }
 
 #[test]
+fn full_stages_behind_adaptors_leave_a_call_its_bound() {
+    let polls = &Cell::new(0_usize);
+    // The first fill the stages above, the others are busy for ever.
+    let work = |x: u32| {
+        poll_fn(move |cx| {
+            polls.set(polls.get() + 1);
+            if x < 8 {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    };
+    let stuck = |()| pending::<()>();
+    let one = || (0..99).pool_map(20, work).unordered().map(|()| ()).driven();
+    let mut passed = 0;
+    let four = |()| {
+        passed += 1;
+        if passed <= 4 { ready(()).left_future() } else { pending().right_future() }
+    };
+    let streams: [Pin<Box<dyn Stream<Item = ()> + '_>>; 2] = [
+        Box::pin(one().pool_map(8, stuck)),
+        Box::pin(one().pool_map(4, four).unordered().map(|()| ()).driven().pool_map(4, stuck)),
+    ];
+    for mut stream in streams {
+        for _ in 0..50 {
+            polls.set(0);
+            assert!(poll_next(&mut stream).is_pending());
+            assert!((1..2 * 64).contains(&polls.get()), "{}", polls.get());
+        }
+    }
+}
+
+#[test]
 fn what_was_cancelled_below_an_adaptor_is_not_taken_for_a_poll() {
     let mut pool = Pool::new(4);
+    let _ = pool.map_n(0..10, ready);
+    assert_eq!(run(pool.by_ref().take(10).count()), 10);
     let cancelled: Vec<_> = pool.map_n(0..1000, ready).collect();
     let _ = pool.map_n(0..4, ready);
     assert!(cancelled.into_iter().all(|key| pool.cancel(key)));
