@@ -17,7 +17,7 @@ use common::{Wakes, poll_next, run, yield_now};
 use futures::channel::oneshot;
 use futures::future::FutureExt;
 use futures::stream::{self, FusedStream, Stream, StreamExt, TryStreamExt};
-use futures_pool::{Pool, Progress, prelude::*, yield_when};
+use futures_pool::{Pool, Progress, UnorderedSet, prelude::*, yield_when};
 use proptest::prelude::*;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::time::{Duration, Instant, sleep, timeout};
@@ -776,37 +776,65 @@ fn a_call_polls_at_most_64_futures_more_behind_an_adaptor() {
     }
 }
 
-#[test]
-fn full_stages_behind_adaptors_leave_a_call_its_bound() {
-    let polls = &Cell::new(0_usize);
-    // The first fill the stages above, the others are busy for ever.
-    let work = |x: u32| {
-        poll_fn(move |cx| {
+/// One finishes at once, the others are busy for ever.
+fn one_or_busy<'a>(polls: &'a Cell<usize>) -> impl Fn(u32) -> Pin<Box<dyn Future<Output = u32> + 'a>> + Copy {
+    move |x| {
+        Box::pin(poll_fn(move |cx| {
             polls.set(polls.get() + 1);
-            if x < 8 {
-                return Poll::Ready(());
+            if x == 0 {
+                return Poll::Ready(x);
             }
             cx.waker().wake_by_ref();
             Poll::Pending
-        })
+        }))
+    }
+}
+
+/// Fills a stage above an adaptor above a stream that has one item, and returns the most polls of a call then.
+fn most_polls<S: Progress>(polls: &Cell<usize>, stream: S) -> usize {
+    let mut above = pin!(stream.map(drop).driven().pool_map(1, |()| pending::<()>()));
+    let call = |_| {
+        polls.set(0);
+        assert!(poll_next(&mut above).is_pending());
+        polls.get()
     };
-    let stuck = |()| pending::<()>();
-    let one = || (0..99).pool_map(20, work).unordered().map(|()| ()).driven();
-    let mut passed = 0;
-    let four = |()| {
-        passed += 1;
-        if passed <= 4 { ready(()).left_future() } else { pending().right_future() }
+    (0..50).map(call).max().unwrap()
+}
+
+#[test]
+fn full_stages_behind_adaptors_leave_a_call_its_bound() {
+    let polls = &Cell::new(0);
+    let work = one_or_busy(polls);
+    let chain = || (0..99).pool_map(30, work).unordered();
+    let pool = || {
+        let mut pool = Pool::new(30);
+        let _ = pool.map_n(0..99, work);
+        pool
     };
-    let streams: [Pin<Box<dyn Stream<Item = ()> + '_>>; 2] = [
-        Box::pin(one().pool_map(8, stuck)),
-        Box::pin(one().pool_map(4, four).unordered().map(|()| ()).driven().pool_map(4, stuck)),
+    let mut chains = [chain(), chain()];
+    let [by_reference, pinned] = &mut chains;
+    let mut kept = [Pool::new(30), Pool::new(30)];
+    let [flat, keyed] = &mut kept;
+    let most = [
+        ("chain", most_polls(polls, chain())),
+        ("unordered_set", most_polls(polls, chain().with_set(UnorderedSet::new()))),
+        ("catch_unwind", most_polls(polls, (0..99).pool_map(30, work).catch_unwind())),
+        ("indexed", most_polls(polls, chain().indexed())),
+        ("batches", most_polls(polls, chain().batches(|_| true))),
+        ("timed batches", most_polls(polls, chain().batches(|_| true).timeout(pending::<()>))),
+        ("pool", most_polls(polls, pool())),
+        ("itermap", most_polls(polls, flat.itermap(0..99, work))),
+        ("keyed itermap", most_polls(polls, keyed.itermap(0..99, work).keyed())),
+        ("by reference", most_polls(polls, by_reference)),
+        ("pinned", most_polls(polls, Pin::new(pinned))),
+        ("two adaptors", most_polls(polls, chain().map(|x| x).inspect(|_| ()))),
+        ("driven twice", most_polls(polls, chain().map(|x| x).driven())),
+        ("below a stage", most_polls(polls, chain().pool_map(2, ready))),
+        ("scan", most_polls(polls, chain().scan((), |(), x| ready(Some(x))))),
     ];
-    for mut stream in streams {
-        for _ in 0..50 {
-            polls.set(0);
-            assert!(poll_next(&mut stream).is_pending());
-            assert!((1..2 * 64).contains(&polls.get()), "{}", polls.get());
-        }
+    for (form, most) in most {
+        let adaptors = if form == "driven twice" { 2 } else { 1 };
+        assert!((64..(1 + adaptors) * 64).contains(&most), "{form}: {most}");
     }
 }
 
