@@ -777,17 +777,15 @@ fn a_call_polls_at_most_64_futures_more_behind_an_adaptor() {
 }
 
 /// One finishes at once, the others are busy for ever.
-fn one_or_busy<'a>(polls: &'a Cell<usize>) -> impl Fn(u32) -> Pin<Box<dyn Future<Output = u32> + 'a>> + Copy {
-    move |x| {
-        Box::pin(poll_fn(move |cx| {
-            polls.set(polls.get() + 1);
-            if x == 0 {
-                return Poll::Ready(x);
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        }))
-    }
+fn one_or_busy(polls: &Cell<usize>, x: u32) -> Pin<Box<dyn Future<Output = u32> + '_>> {
+    Box::pin(poll_fn(move |cx| {
+        polls.set(polls.get() + 1);
+        if x == 0 {
+            return Poll::Ready(x);
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }))
 }
 
 /// Fills a stage above an adaptor above a stream that has one item, and returns the most polls of a call then.
@@ -804,7 +802,7 @@ fn most_polls<S: Progress>(polls: &Cell<usize>, stream: S) -> usize {
 #[test]
 fn full_stages_behind_adaptors_leave_a_call_its_bound() {
     let polls = &Cell::new(0);
-    let work = one_or_busy(polls);
+    let work = |x| one_or_busy(polls, x);
     let chain = || (0..99).pool_map(30, work).unordered();
     let pool = || {
         let mut pool = Pool::new(30);
