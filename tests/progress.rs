@@ -17,6 +17,7 @@ use common::{Wakes, poll_next, run, yield_now};
 use futures::channel::oneshot;
 use futures::future::FutureExt;
 use futures::stream::{self, FusedStream, Stream, StreamExt, TryStreamExt};
+use futures_pool::inline::{InlinePool, Slots};
 use futures_pool::{Pool, Progress, UnorderedSet, prelude::*, yield_when};
 use proptest::prelude::*;
 use tokio::sync::{Mutex, Semaphore, mpsc};
@@ -809,6 +810,11 @@ fn full_stages_behind_adaptors_leave_a_call_its_bound() {
         let _ = pool.map_n(0..99, work);
         pool
     };
+    let in_place = || (0..99).pool_map_inline(Slots::<30>, work).unordered();
+    let mut inline_pool = pin!(InlinePool::<_, 30, 99>::new());
+    for x in 0..99 {
+        assert!(inline_pool.as_mut().try_spawn(work(x)).is_ok());
+    }
     let mut chains = [chain(), chain()];
     let [by_reference, pinned] = &mut chains;
     let mut kept = [Pool::new(30), Pool::new(30)];
@@ -816,6 +822,9 @@ fn full_stages_behind_adaptors_leave_a_call_its_bound() {
     let most = [
         ("chain", most_polls(polls, chain())),
         ("unordered_set", most_polls(polls, chain().with_set(UnorderedSet::new()))),
+        ("in place", most_polls(polls, in_place())),
+        ("in place, indexed", most_polls(polls, in_place().indexed())),
+        ("inline pool", most_polls(polls, inline_pool)),
         ("catch_unwind", most_polls(polls, (0..99).pool_map(30, work).catch_unwind())),
         ("indexed", most_polls(polls, chain().indexed())),
         ("batches", most_polls(polls, chain().batches(|_| true))),
