@@ -207,6 +207,9 @@ where
     /// Only panics of the futures, while they are polled or dropped after their end, are caught. A panic of the closure
     /// or of the source passes through.
     ///
+    /// It comes before [`fail_fast`](Self::fail_fast) and the views: behind them, the name is that of `StreamExt`'s method,
+    /// which is for a panic of the whole stream, and mostly does not compile.
+    ///
     /// # Panics
     ///
     /// If the stream has been polled already.
