@@ -811,9 +811,9 @@ fn full_stages_behind_adaptors_leave_a_call_its_bound() {
         pool
     };
     let in_place = || (0..99).pool_map_inline(Slots::<30>, work).unordered();
-    let mut inline_pool = pin!(InlinePool::<_, 30, 99>::new());
+    let mut inline_pool = pin!(InlinePool::<_, 32, 99>::new());
     for x in 0..99 {
-        assert!(inline_pool.as_mut().try_spawn(work(x)).is_ok());
+        assert!(inline_pool.as_mut().try_spawn(work(x % 2)).is_ok());
     }
     let mut chains = [chain(), chain()];
     let [by_reference, pinned] = &mut chains;
