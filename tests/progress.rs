@@ -18,7 +18,7 @@ use futures::channel::oneshot;
 use futures::future::FutureExt;
 use futures::stream::{self, FusedStream, Stream, StreamExt, TryStreamExt};
 use futures_pool::inline::{InlinePool, Slots};
-use futures_pool::{Pool, Progress, UnorderedSet, prelude::*, yield_when};
+use futures_pool::{InlineSet, PinnedSet, Pool, Progress, SlotSet, UnorderedSet, prelude::*, yield_when};
 use proptest::prelude::*;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::time::{Duration, Instant, sleep, timeout};
@@ -837,12 +837,39 @@ fn full_stages_behind_adaptors_leave_a_call_its_bound() {
         ("two adaptors", most_polls(polls, chain().map(|x| x).inspect(|_| ()))),
         ("driven twice", most_polls(polls, chain().map(|x| x).driven())),
         ("below a stage", most_polls(polls, chain().pool_map(2, ready))),
+        ("below a stage that catches", most_polls(polls, chain().pool_map(2, ready).catch_unwind())),
         ("scan", most_polls(polls, chain().scan((), |(), x| ready(Some(x))))),
     ];
     for (form, most) in most {
         let adaptors = if form == "driven twice" { 2 } else { 1 };
         assert!((64..(1 + adaptors) * 64).contains(&most), "{form}: {most}");
     }
+}
+
+#[test]
+fn sets_tell_how_many_polls_they_took_off() {
+    fn check<S: PinnedSet<Pin<Box<dyn Future<Output = u32>>>>>(set: S) {
+        let mut set = pin!(set);
+        let cx = &mut Context::from_waker(Waker::noop());
+        let inside = set.as_mut().enter();
+        for number in 0..3 {
+            let future = Box::pin(yield_now().map(|()| 0));
+            assert!(set.as_mut().start(cx, number, future, drop).is_some());
+        }
+        drop(inside);
+        let mut taken_off = 0;
+        while set.len() > 0 {
+            let _inside = set.as_mut().enter();
+            let mut polls = 64;
+            let _ = set.as_mut().poll_woken(cx, &mut polls, 0, |_, _| ());
+            taken_off += 64 - polls;
+            assert_eq!(set.polled(), taken_off);
+        }
+        assert_eq!(taken_off, 3);
+    }
+    check(SlotSet::new());
+    check(UnorderedSet::new());
+    check(InlineSet::<_, 4>::new());
 }
 
 #[test]
