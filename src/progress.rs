@@ -408,16 +408,20 @@ impl<S: Progress<Item = T>, T> Progress for Driven<S, T> {
 
     fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
         let mut this = self.project();
-        let mut waits = false;
-        if this.ahead.is_none() && !*this.ended {
+        let mut waits = this.ahead.is_none() && !*this.ended;
+        if waits && *polls == 0 {
+            // Asked all the same, an adaptor would have polls that nobody has left for it.
+            cx.waker().wake_by_ref();
+        } else if waits {
             let (most, before) = (*polls, this.stream.polled());
-            match this.stream.as_mut().poll_next_within(cx, polls) {
-                Poll::Ready(None) => *this.ended = true,
-                Poll::Ready(item) => *this.ahead = item,
-                Poll::Pending => waits = true,
-            }
+            let next = this.stream.as_mut().poll_next_within(cx, polls);
             // An adaptor does not tell the pool below how many are left.
             *polls = most.saturating_sub(this.stream.polled().wrapping_sub(before));
+            if let Poll::Ready(next) = next {
+                waits = false;
+                *this.ended = next.is_none();
+                *this.ahead = next;
+            }
         }
         // The adaptor may have a future of its own, or have ended, and not have polled the pool at all.
         let below = this.stream.poll_progress_within(cx, polls);

@@ -847,6 +847,26 @@ fn full_stages_behind_adaptors_leave_a_call_its_bound() {
 }
 
 #[test]
+fn busy_stages_above_and_below_an_adaptor_leave_a_call_its_bound() {
+    let polls = &Cell::new(0);
+    let pass = |x| one_or_busy(polls, 0).map(move |_| x);
+    let most = |size: u32| {
+        // As many items as the last stage can have, then nothing but busy futures in all of them.
+        let below = (0..999).pool_map(64, |x| one_or_busy(polls, x / size)).unordered();
+        let between = below.map(|x| x).driven().pool_map(4, pass).pool_map(4, pass);
+        let mut stage = pin!(between.pool_map(size as usize, |x| one_or_busy(polls, x + 1)));
+        let call = |_| {
+            polls.set(0);
+            assert!(poll_next(&mut stage).is_pending());
+            polls.get()
+        };
+        (0..100).map(call).max().unwrap()
+    };
+    let all: Vec<_> = (60..80).map(most).collect();
+    assert!(all.iter().all(|most| (64..2 * 64).contains(most)), "{all:?}");
+}
+
+#[test]
 fn sets_tell_how_many_polls_they_took_off() {
     fn check<S: PinnedSet<Pin<Box<dyn Future<Output = u32>>>>>(set: S) {
         let mut set = pin!(set);
