@@ -48,7 +48,8 @@ type SlotSet<Fut> = PhantomData<Fut>;
 /// Nothing runs unless the stream is polled. When it is, it polls the futures that were woken, pulls an item and starts
 /// its future for each slot that is free, and then returns a result. So a slot that has become free is filled before a
 /// result is handed over. One poll of the stream polls at most 64 futures, those of stages directly below included; then
-/// it returns what it has, or wakes its task and returns `Pending`. (Behind an adaptor, at most 64 more.)
+/// it returns what it has, or wakes its task and returns `Pending`. (Behind an adaptor with
+/// [`driven`](crate::ProgressExt::driven), at most 64 more; without, a pool below has 64 for each item that is asked for.)
 ///
 /// Dropping the stream drops the futures in it.
 ///
