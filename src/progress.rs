@@ -601,7 +601,7 @@ macro_rules! stages {
             /// which leave everything in flight unpolled while the consumer is busy. Behind an adaptor of `StreamExt`
             /// (`.map(g).for_each(h)`) it is that other one: put [`driven`](crate::ProgressExt::driven) between.
             ///
-            /// It polls at most 64 futures, behind an adaptor at most 64 more, then lets other tasks run.
+            /// It polls at most 64 futures, behind an adaptor [more](crate::PoolMap), then lets other tasks run.
             ///
             /// # Cancel safety
             ///

@@ -789,15 +789,20 @@ fn one_or_busy(polls: &Cell<usize>, x: u32) -> Pin<Box<dyn Future<Output = u32> 
     }))
 }
 
-/// Fills a stage above an adaptor above a stream that has one item, and returns the most polls of a call then.
-fn most_polls<S: Progress>(polls: &Cell<usize>, stream: S) -> usize {
-    let mut above = pin!(stream.map(drop).driven().pool_map(1, |()| pending::<()>()));
+/// Returns the most polls of a call, while nothing is handed over.
+fn most_polls(polls: &Cell<usize>, stream: impl Stream) -> usize {
+    let mut stream = pin!(stream);
     let call = |_| {
         polls.set(0);
-        assert!(poll_next(&mut above).is_pending());
+        assert!(poll_next(&mut stream).is_pending());
         polls.get()
     };
-    (0..50).map(call).max().unwrap()
+    (0..100).map(call).max().unwrap()
+}
+
+/// Returns the most polls of a call below an adaptor below a stage that is full with the one item of the stream.
+fn below_a_full_stage<S: Progress>(polls: &Cell<usize>, stream: S) -> usize {
+    most_polls(polls, stream.map(drop).driven().pool_map(1, |()| pending::<()>()))
 }
 
 #[test]
@@ -820,25 +825,25 @@ fn full_stages_behind_adaptors_leave_a_call_its_bound() {
     let mut kept = [Pool::new(30), Pool::new(30)];
     let [flat, keyed] = &mut kept;
     let most = [
-        ("chain", most_polls(polls, chain())),
-        ("unordered_set", most_polls(polls, chain().with_set(UnorderedSet::new()))),
-        ("in place", most_polls(polls, in_place())),
-        ("in place, indexed", most_polls(polls, in_place().indexed())),
-        ("inline pool", most_polls(polls, inline_pool)),
-        ("catch_unwind", most_polls(polls, (0..99).pool_map(30, work).catch_unwind())),
-        ("indexed", most_polls(polls, chain().indexed())),
-        ("batches", most_polls(polls, chain().batches(|_| true))),
-        ("timed batches", most_polls(polls, chain().batches(|_| true).timeout(pending::<()>))),
-        ("pool", most_polls(polls, pool())),
-        ("itermap", most_polls(polls, flat.itermap(0..99, work))),
-        ("keyed itermap", most_polls(polls, keyed.itermap(0..99, work).keyed())),
-        ("by reference", most_polls(polls, by_reference)),
-        ("pinned", most_polls(polls, Pin::new(pinned))),
-        ("two adaptors", most_polls(polls, chain().map(|x| x).inspect(|_| ()))),
-        ("driven twice", most_polls(polls, chain().map(|x| x).driven())),
-        ("below a stage", most_polls(polls, chain().pool_map(2, ready))),
-        ("below a stage that catches", most_polls(polls, chain().pool_map(2, ready).catch_unwind())),
-        ("scan", most_polls(polls, chain().scan((), |(), x| ready(Some(x))))),
+        ("chain", below_a_full_stage(polls, chain())),
+        ("unordered_set", below_a_full_stage(polls, chain().with_set(UnorderedSet::new()))),
+        ("in place", below_a_full_stage(polls, in_place())),
+        ("in place, indexed", below_a_full_stage(polls, in_place().indexed())),
+        ("inline pool", below_a_full_stage(polls, inline_pool)),
+        ("catch_unwind", below_a_full_stage(polls, (0..99).pool_map(30, work).catch_unwind())),
+        ("indexed", below_a_full_stage(polls, chain().indexed())),
+        ("batches", below_a_full_stage(polls, chain().batches(|_| true))),
+        ("timed batches", below_a_full_stage(polls, chain().batches(|_| true).timeout(pending::<()>))),
+        ("pool", below_a_full_stage(polls, pool())),
+        ("itermap", below_a_full_stage(polls, flat.itermap(0..99, work))),
+        ("keyed itermap", below_a_full_stage(polls, keyed.itermap(0..99, work).keyed())),
+        ("by reference", below_a_full_stage(polls, by_reference)),
+        ("pinned", below_a_full_stage(polls, Pin::new(pinned))),
+        ("two adaptors", below_a_full_stage(polls, chain().map(|x| x).inspect(|_| ()))),
+        ("driven twice", below_a_full_stage(polls, chain().map(|x| x).driven())),
+        ("below a stage", below_a_full_stage(polls, chain().pool_map(2, ready))),
+        ("below a stage that catches", below_a_full_stage(polls, chain().pool_map(2, ready).catch_unwind())),
+        ("scan", below_a_full_stage(polls, chain().scan((), |(), x| ready(Some(x))))),
     ];
     for (form, most) in most {
         let adaptors = if form == "driven twice" { 2 } else { 1 };
@@ -854,13 +859,7 @@ fn busy_stages_above_and_below_an_adaptor_leave_a_call_its_bound() {
         // As many items as the last stage can have, then nothing but busy futures in all of them.
         let below = (0..999).pool_map(64, |x| one_or_busy(polls, x / size)).unordered();
         let between = below.map(|x| x).driven().pool_map(4, pass).pool_map(4, pass);
-        let mut stage = pin!(between.pool_map(size as usize, |x| one_or_busy(polls, x + 1)));
-        let call = |_| {
-            polls.set(0);
-            assert!(poll_next(&mut stage).is_pending());
-            polls.get()
-        };
-        (0..100).map(call).max().unwrap()
+        most_polls(polls, between.pool_map(size as usize, |x| one_or_busy(polls, x + 1)))
     };
     let all: Vec<_> = (60..80).map(most).collect();
     assert!(all.iter().all(|most| (64..2 * 64).contains(most)), "{all:?}");
