@@ -33,9 +33,8 @@ use std::{fs, hint, process};
 use clap::{Parser, ValueEnum};
 use fastrand::Rng;
 use futures::Stream;
-use futures_pool::map::{Finished, PoolMap, Source};
 use futures_pool::prelude::*;
-use futures_pool::{ActiveSet, SlotSet, UnorderedSet};
+use futures_pool::{PoolMap, SlotSet, UnorderedSet};
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
 /// Wakes futures of a pool from another thread for a long time, and checks that every wake-up leads to a poll.
@@ -115,8 +114,8 @@ fn soak(size: usize, wakes: u64, set: Set, seed: u64) {
         let numbers = (0..).take_while(|_| !hall.is_enough.load(Relaxed));
         let workers = numbers.pool_map(size, |number| staff.worker(number));
         let polled = match set {
-            Set::Slot => poll_all(workers.with_set(SlotSet::default()).unordered(), &staff, rng),
-            Set::Unordered => poll_all(workers.with_set(UnorderedSet::default()).unordered(), &staff, rng),
+            Set::Slot => poll_all(workers.with_set(SlotSet).unordered(), &staff, rng),
+            Set::Unordered => poll_all(workers.with_set(UnorderedSet).unordered(), &staff, rng),
         };
         hall.is_over.store(true, Relaxed);
         (polled, other.join().expect("the other thread does not panic"))
@@ -283,13 +282,7 @@ impl Parker {
 }
 
 /// Polls a stream to its end. Whenever the pool is at rest, checks that its slots are full.
-fn poll_all<'a, Src, R, S>(mut stream: PoolMap<Src, Worker<'a>, R, S>, staff: &Staff<'a>, mut rng: Rng) -> Polled
-where
-    Src: Source<Worker<'a>>,
-    R: Finished<Output = u64>,
-    S: ActiveSet<Worker<'a>>,
-    PoolMap<Src, Worker<'a>, R, S>: Stream<Item = u64> + Unpin,
-{
+fn poll_all<M: Unpin>(mut stream: PoolMap<M, u64>, staff: &Staff<'_>, mut rng: Rng) -> Polled {
     let parker = Arc::new(Parker { thread: thread::current(), is_woken: AtomicBool::new(false) });
     let waker = Waker::from(Arc::clone(&parker));
     let size = staff.hall.desks.len();
@@ -306,7 +299,7 @@ where
         }
         let at_rest = match poll {
             Poll::Pending => !parker.is_woken.load(SeqCst),
-            // Unless it has used up its polls, of which the late wake-ups cost some, too; or the backlog is full.
+            // Unless it has used up its polls, of which the late wake-ups cost some, too; or as many results are held as may be.
             Poll::Ready(Some(_)) => polls < POLLS / 2 && stream.finished() < size,
             Poll::Ready(None) => return polled,
         };

@@ -26,11 +26,11 @@
 //! `JoinSet` has no idle slot, and nothing snoozes in it; its price is elsewhere. All its tasks are spawned at once here, and
 //! each waits for a permit. (If they are spawned as permits come free, the same loop has to take the results, too.) They have
 //! to be `'static`, and `Send` but on a `LocalSet`, their results are in no order, and pile up without a bound where the
-//! consumer is too slow. There, ours leaves slots empty on purpose, as its backlog is full: try `--consumer 40`.
+//! consumer is too slow. There, ours leaves slots empty on purpose, as its bound on results is full: try `--consumer 40`.
 //!
 //! It checks of each way that all results are there, in order where that is promised, that never more than `--size` futures
 //! were active, and that they were busy for exactly as long as their steps take; of ours, that nothing snoozed, and that no
-//! slot was empty while jobs waited, unless the backlog was full. The exit code is 0 only if so.
+//! slot was empty while jobs waited, unless the bound on results was full. The exit code is 0 only if so.
 
 use std::error::Error;
 use std::ops::Range;
@@ -182,7 +182,7 @@ async fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
     for run in &runs {
         run.check().map_err(|error| format!("{}: {error}", run.code))?;
     }
-    println!("\nchecked: in ours nothing snoozes, and no slot is empty while jobs wait and the backlog has room");
+    println!("\nchecked: in ours nothing snoozes, and no slot is empty while jobs wait and the max_finished has room");
     if let Some(file) = &args.out {
         let about = match args.view {
             View::Ordered => "results in the order of the jobs",
@@ -510,8 +510,8 @@ impl Run {
         for span in &self.log.spans {
             match span.what {
                 What::Snoozed => return Err(span.to_string()),
-                What::Finished | What::Idle if self.least_backlog(span) <= self.size => {
-                    return Err(format!("{span}, and the backlog has room"));
+                What::Finished | What::Idle if self.least_max_finished(span) <= self.size => {
+                    return Err(format!("{span}, and the max_finished has room"));
                 }
                 _ => {}
             }
@@ -519,15 +519,15 @@ impl Run {
         Ok(())
     }
 
-    /// The least backlog while a slot is one thing: it falls when a result is taken.
-    fn least_backlog(&self, span: &Span) -> usize {
+    /// The least bound on results while a slot is one thing: it falls when a result is taken.
+    fn least_max_finished(&self, span: &Span) -> usize {
         let taken = self.log.taken.iter().flatten().filter(|&time| (span.from..span.until).contains(time));
-        taken.chain([&span.from]).map(|&time| self.backlog(time)).min().unwrap_or_default()
+        taken.chain([&span.from]).map(|&time| self.max_finished(time)).min().unwrap_or_default()
     }
 
-    /// How many results counted against the backlog at a time, once all was done that was to do then: in an ordered stream,
+    /// How many results counted against the bound on results at a time, once all was done that was to do then: in an ordered stream,
     /// those whose turn had come.
-    fn backlog(&self, time: Ms) -> usize {
+    fn max_finished(&self, time: Ms) -> usize {
         let is_there = |job: &usize| self.log.finished[*job].is_some_and(|finished| finished <= time);
         let is_taken = |job: &usize| self.log.taken[*job].is_some_and(|taken| taken <= time);
         let jobs = 0..self.log.finished.len();

@@ -14,7 +14,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures_pool::{Scope, Stopped, iterwait, prelude::*, scope, yield_when};
+use futures_pool::{Scope, TaskError, iterwait, prelude::*, scope, yield_when};
 use tokio::time::{Instant, sleep};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -103,7 +103,7 @@ async fn spawn_usage() -> Result<()> {
 async fn map_usage() -> Result<()> {
     let results = scope(10, async |pool| pool.map(0..100, fallible_worker).await).await;
     // A task that is cancelled or panics would be an error here; all have an output, and one of these is an error.
-    let outputs = results.into_iter().collect::<Result<Vec<_>, Stopped>>()?;
+    let outputs = results.into_iter().collect::<Result<Vec<_>, TaskError>>()?;
     let sum: u32 = outputs.iter().flatten().sum();
     println!("map:      the first result is {:?}, the last {:?}; the sum is {sum}", outputs[0], outputs[99]);
     assert_eq!(outputs[0], Err(DivisionByZero));
@@ -126,7 +126,7 @@ async fn itermap_usage() -> Result<()> {
         while let Some(batch) = results.next().await {
             batches.push(batch.into_iter().collect::<Result<Vec<_>, _>>()?);
         }
-        Ok::<_, Stopped>((order, batches))
+        Ok::<_, TaskError>((order, batches))
     })
     .await?;
 
@@ -179,7 +179,7 @@ async fn exec_usage() -> Result<()> {
         assert_eq!(important, 20);
         // And on as usual.
         let one_more = pool.spawn(worker(10)).await;
-        Ok::<_, Stopped>((tasks, one_more))
+        Ok::<_, TaskError>((tasks, one_more))
     })
     .await?;
 

@@ -10,7 +10,7 @@
 //!  │          │         │  ┌───┬───┬───┐   │       │                │       │          │
 //!  │ a queue; │         │  │ F │ F │   │…  │       │ in order, as   │       │ `next`,  │
 //!  │ a stream │         │  └─▲─┴─▲─┴───┘   │       │ they come, by  │       │ `.await`,│
-//!  │ + closure│         │    │   │ size    │       │ key; backlog   │       │ `wait`…  │
+//!  │ + closure│         │    │   │ size    │       │ key; bound on results   │       │ `wait`…  │
 //!  └──────────┘         └────┼───┼─────────┘       └────────────────┘       └──────────┘
 //!       waiting            wakers: active               finished
 //! ```
@@ -27,7 +27,7 @@
 //! A call goes round in this machine until there is no reason to:
 //!
 //! 1. *Poll* what was woken, until one has finished, or 16 were polled. Its result is kept at once, and its slot is free.
-//! 2. *Fill*: while fewer than `size` are active and the backlog is not full, take a future from the source, put it into a
+//! 2. *Fill*: while fewer than `size` are active and the bound on results is not full, take a future from the source, put it into a
 //!    free slot, and poll it there: at most 16 in a turn, too.
 //! 3. *Hand over* a result, if one is due. Only now, when no slot stands empty for which there is anything: that is "no less".
 //! 4. *Rest*, if none is due and nothing was woken: the task sleeps until a future is. A call that has polled 64 futures

@@ -1,12 +1,14 @@
 //! The extension traits: `pool_map` on iterators and on streams.
 
-use futures_util::stream::{self, Stream};
+use futures_util::stream::Stream;
 
-use crate::active::{InlineSet, SlotCount, Slots};
-use crate::finished::InlineOrdered;
+use crate::active::{SlotCount, Slots};
+use crate::chain::Inline;
 #[cfg(feature = "alloc")]
-use crate::finished::Ordered;
-use crate::map::{IsFuture, Mapped, Plain, PoolMap};
+use crate::chain::OnSlots;
+use crate::future::IsFuture;
+use crate::source::{IterItems, StreamItems};
+use crate::stream::PoolMap;
 
 /// Adds [`pool_map`](Self::pool_map) to everything that can be iterated over.
 ///
@@ -28,7 +30,7 @@ pub trait IterPoolExt: IntoIterator {
     /// results, in the order of the items.
     ///
     /// It is lazy: an item is taken, and its future made, only when there is a slot for it, and nothing runs unless the
-    /// stream is polled. A size of 0 is taken as 1. See [`PoolMap`] for the options, the order and the backlog.
+    /// stream is polled. A size of 0 is taken as 1. See [`PoolMap`] for the options, the order and the bound on results.
     ///
     /// In `while let Some(x) = stream.next().await { slow().await }` its futures stand still while `slow` runs;
     /// [`for_each`](PoolMap::for_each) keeps them going.
@@ -51,17 +53,13 @@ pub trait IterPoolExt: IntoIterator {
     #[doc(alias = "buffered")]
     #[doc(alias = "buffer_unordered")]
     #[cfg(feature = "alloc")]
-    fn pool_map<F, Fut, T>(
-        self,
-        size: usize,
-        f: F,
-    ) -> PoolMap<Mapped<Plain<stream::Iter<Self::IntoIter>>, F>, Fut, Ordered<T>>
+    fn pool_map<F, Fut, T>(self, size: usize, f: F) -> PoolMap<OnSlots<IterItems<Self::IntoIter>, F, Fut, T>, T>
     where
         Self: Sized,
         F: FnMut(Self::Item) -> Fut,
         Fut: IsFuture<Output = T>,
     {
-        PoolMap::new(Plain::new(stream::iter(self)), size, f)
+        PoolMap::new(IterItems(self.into_iter()), size, f)
     }
 
     /// Maps the items as [`pool_map`](Self::pool_map) does, in a pool of `N` slots that is inside the value: it needs no
@@ -89,7 +87,7 @@ pub trait IterPoolExt: IntoIterator {
         self,
         slots: Slots<N>,
         f: F,
-    ) -> PoolMap<Mapped<Plain<stream::Iter<Self::IntoIter>>, F>, Fut, InlineOrdered<T, N>, InlineSet<Fut, N>>
+    ) -> PoolMap<Inline<IterItems<Self::IntoIter>, F, Fut, T, N>, T>
     where
         Self: Sized,
         F: FnMut(Self::Item) -> Fut,
@@ -97,7 +95,7 @@ pub trait IterPoolExt: IntoIterator {
         Slots<N>: SlotCount,
     {
         let Slots = slots;
-        PoolMap::new_inline(Plain::new(stream::iter(self)), f)
+        PoolMap::new_inline(IterItems(self.into_iter()), f)
     }
 }
 
@@ -125,7 +123,7 @@ pub trait StreamPoolExt: Stream {
     /// results, in the order of the items.
     ///
     /// It is lazy: an item is pulled, and its future made, only when there is a slot for it, and nothing runs unless
-    /// the stream is polled. A size of 0 is taken as 1. See [`PoolMap`] for the options, the order and the backlog.
+    /// the stream is polled. A size of 0 is taken as 1. See [`PoolMap`] for the options, the order and the bound on results.
     ///
     /// In `while let Some(x) = stream.next().await { slow().await }` its futures stand still while `slow` runs;
     /// [`for_each`](PoolMap::for_each) keeps them going.
@@ -155,13 +153,13 @@ pub trait StreamPoolExt: Stream {
     #[doc(alias = "buffered")]
     #[doc(alias = "buffer_unordered")]
     #[cfg(feature = "alloc")]
-    fn pool_map<F, Fut, T>(self, size: usize, f: F) -> PoolMap<Mapped<Plain<Self>, F>, Fut, Ordered<T>>
+    fn pool_map<F, Fut, T>(self, size: usize, f: F) -> PoolMap<OnSlots<StreamItems<Self>, F, Fut, T>, T>
     where
         Self: Sized,
         F: FnMut(Self::Item) -> Fut,
         Fut: IsFuture<Output = T>,
     {
-        PoolMap::new(Plain::new(self), size, f)
+        PoolMap::new(StreamItems(self), size, f)
     }
 
     /// Maps the items as [`pool_map`](Self::pool_map) does, in a pool of `N` slots that is inside the value: it needs no
@@ -189,7 +187,7 @@ pub trait StreamPoolExt: Stream {
         self,
         slots: Slots<N>,
         f: F,
-    ) -> PoolMap<Mapped<Plain<Self>, F>, Fut, InlineOrdered<T, N>, InlineSet<Fut, N>>
+    ) -> PoolMap<Inline<StreamItems<Self>, F, Fut, T, N>, T>
     where
         Self: Sized,
         F: FnMut(Self::Item) -> Fut,
@@ -197,7 +195,7 @@ pub trait StreamPoolExt: Stream {
         Slots<N>: SlotCount,
     {
         let Slots = slots;
-        PoolMap::new_inline(Plain::new(self), f)
+        PoolMap::new_inline(StreamItems(self), f)
     }
 }
 

@@ -6,9 +6,9 @@
 //!   polled; the futures are inside. `for_each` takes the stream itself, and pins it.
 //! - **A size is a type**, [`Slots<1>`](Slots) to `Slots<32>`. [`InlineSet`] says what wakes what: each call polls the active
 //!   futures one after the other, woken or not.
-//! - **They hold at most `2 * N` results.** So size and backlog are at most `N`, and in order, too, every result counts
-//!   against the backlog: one slow future idles the other slots once more than `N` results wait behind it.
-//! - **Size and backlog are set before the value is pinned**: `set_size` and `set_backlog` take `&mut self`.
+//! - **They hold at most `2 * N` results.** So the size and `max_finished` are at most `N`, and in order, too, every result counts
+//!   against it: one slow future idles the other slots once more than `N` results wait behind it.
+//! - **The size and `max_finished` are set before the value is pinned**: `set_size` and `set_max_finished` take `&mut self`.
 //! - Nothing here makes a `Vec`: there is no `.await` on the chain, and there are no batches. `catch_unwind` goes back to
 //!   slots on the heap.
 //! - A stage is put on the stream itself, not on a pinned reference to it: `pool.as_mut().pool_map_inline(..)` is the method
@@ -54,12 +54,13 @@ use core::task::{Context, Poll, ready};
 use futures_util::stream::{FusedStream, Stream};
 use pin_project::pin_project;
 
-use crate::active::PinnedSet;
 pub use crate::active::{InlineSet, SlotCount, Slots};
-use crate::engine::{Call, Engine, POLLS};
-use crate::finished::{Finished, InlineUnordered};
+use crate::active::{InlineSlots, Set};
+use crate::consumer::stages;
+use crate::engine::{Engine, Goal, POLL_BUDGET, Unconditional};
+use crate::finished::{ChainResults, Finished, InlineResults};
 use crate::key::Key;
-use crate::progress::{Progress, stages};
+use crate::progress::{PoolCounts, Progress, debug_counts};
 use crate::ring::{ClearOnDrop, Ring};
 use crate::source::Source;
 
@@ -76,9 +77,9 @@ use crate::source::Source;
 /// There is no `spawn`, `exec`, `wait` or `join`: they would have to hold any number of results of others. Where the queue
 /// is full, take a result (`next`), and try again.
 ///
-/// # Backlog
+/// # The bound on results
 ///
-/// The pool starts a future only while it holds at most `N` results, or as many as [`set_backlog`](Self::set_backlog) says.
+/// The pool starts a future only while it holds at most `N` results, or as many as [`set_max_finished`](Self::set_max_finished) says.
 ///
 /// # Cancel safety
 ///
@@ -111,7 +112,7 @@ where
 {
     waiting: InlineQueue<F, QUEUE>,
     #[pin]
-    engine: Engine<InlineSet<F, N>, InlineUnordered<F::Output, N>>,
+    engine: Engine<InlineSlots<F, N>, InlineResults<F::Output, N>>,
 }
 
 /// The futures that wait, with their numbers.
@@ -152,7 +153,7 @@ where
         const { assert!(QUEUE > 0, "a pool needs a queue of at least 1") };
         Self {
             waiting: InlineQueue { futures: Ring::new(), next: 0 },
-            engine: Engine::new(N, InlineSet::new(), InlineUnordered::default()),
+            engine: Engine::new(N, InlineSlots::new(), InlineResults::new(true)),
         }
     }
 
@@ -241,7 +242,7 @@ where
         });
         if let Some(slot) = slot {
             this.engine.active.wake();
-            this.engine.active_mut().remove(slot);
+            this.engine.cancel(slot);
             return true;
         }
         let futures = &mut this.waiting.futures;
@@ -272,7 +273,7 @@ where
         let this = self.project();
         this.engine.active.wake();
         let _waiting = ClearOnDrop(&mut this.waiting.futures);
-        this.engine.active_mut().clear();
+        this.engine.cancel_all();
         len
     }
 
@@ -375,7 +376,7 @@ where
     /// assert_eq!(pool.active(), 2);
     /// ```
     pub fn active(&self) -> usize {
-        self.engine.active.len()
+        self.engine.law.active()
     }
 
     /// Returns how many results are in the pool, not yet taken.
@@ -393,7 +394,7 @@ where
     ///     assert!(pool.as_mut().try_spawn(ready(x)).is_ok());
     /// }
     /// assert!(pool.next().await.is_some());
-    /// assert_eq!((pool.finished(), pool.waiting()), (1, 2)); // the backlog is 1: it starts no more
+    /// assert_eq!((pool.finished(), pool.waiting()), (1, 2)); // `max_finished` is 1: it starts no more
     /// # });
     /// ```
     pub fn finished(&self) -> usize {
@@ -411,7 +412,7 @@ where
     /// assert_eq!(InlinePool::<Ready<()>, 4, 8>::new().size(), 4);
     /// ```
     pub fn size(&self) -> usize {
-        self.engine.size()
+        self.engine.law.size()
     }
 
     /// Changes how many futures may be active at once, before the pool is pinned. A size of 0 is taken as 1, one above `N`
@@ -430,7 +431,7 @@ where
     /// assert_eq!(pool.size(), 4);
     /// ```
     pub fn set_size(&mut self, size: usize) {
-        self.engine.set_size::<F>(size);
+        self.engine.set_size(size);
     }
 
     /// Returns how many results may be in the pool while it starts a future: the size, unless it was set.
@@ -442,12 +443,12 @@ where
     /// use std::future::Ready;
     ///
     /// let mut pool = InlinePool::<Ready<()>, 4, 8>::new();
-    /// assert_eq!(pool.backlog(), 4);
+    /// assert_eq!(pool.max_finished(), 4);
     /// pool.set_size(2);
-    /// assert_eq!(pool.backlog(), 2);
+    /// assert_eq!(pool.max_finished(), 2);
     /// ```
-    pub fn backlog(&self) -> usize {
-        self.engine.backlog()
+    pub fn max_finished(&self) -> usize {
+        self.engine.law.max_finished()
     }
 
     /// Changes how many results may be in the pool while it starts a future, before the pool is pinned. One above `N` is
@@ -460,12 +461,23 @@ where
     /// use std::{future::Ready, pin::pin};
     ///
     /// let mut pool = InlinePool::<Ready<()>, 4, 8>::new();
-    /// pool.set_backlog(0); // a slot is refilled only once the last result is taken
+    /// pool.set_max_finished(0); // a slot is refilled only once the last result is taken
     /// let pool = pin!(pool);
-    /// assert_eq!(pool.backlog(), 0);
+    /// assert_eq!(pool.max_finished(), 0);
     /// ```
-    pub fn set_backlog(&mut self, results: usize) {
-        self.engine.set_backlog::<F>(results);
+    pub fn set_max_finished(&mut self, results: usize) {
+        self.engine.set_max_finished(results);
+    }
+}
+
+impl<F: Future, const N: usize, const QUEUE: usize> InlinePool<F, N, QUEUE>
+where
+    Slots<N>: SlotCount,
+{
+    fn run(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize, goal: Goal) -> Poll<bool> {
+        let this = self.project();
+        let mut waiting = this.waiting;
+        this.engine.run(cx, Pin::new(&mut waiting), budget, goal, &mut Unconditional)
     }
 }
 
@@ -486,7 +498,7 @@ where
     type Item = (Key, F::Output);
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_next_within(cx, &mut POLLS.clone())
+        self.poll_next_with_budget(cx, &mut POLL_BUDGET.clone())
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -500,40 +512,42 @@ where
     Slots<N>: SlotCount,
 {
     fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_progress_within(cx, &mut POLLS.clone())
+        self.poll_progress_with_budget(cx, &mut POLL_BUDGET.clone())
     }
 
-    fn poll_next_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<Self::Item>> {
-        let this = self.project();
-        let mut waiting = this.waiting;
-        let mut next = None;
-        let has_next = |engine: Pin<&mut Engine<_, InlineUnordered<F::Output, N>>>, _: &_, _| {
-            next = engine.finished_mut().pop();
-            next.is_some()
-        };
-        ready!(this.engine.poll_until(cx, Pin::new(&mut waiting), polls, Call::Next, has_next));
+    fn poll_next_with_budget(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        budget: &mut usize,
+    ) -> Poll<Option<Self::Item>> {
+        if !ready!(self.as_mut().run(cx, budget, Goal::Next)) {
+            return Poll::Ready(None);
+        }
+        let next = self.project().engine.finished_mut().pop_numbered();
         Poll::Ready(next.map(|(number, output)| (Key(number), output)))
     }
 
-    fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
-        let this = self.project();
-        let mut waiting = this.waiting;
-        this.engine.poll_progress(cx, Pin::new(&mut waiting), polls)
+    fn poll_progress_with_budget(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        self.run(cx, budget, Goal::Progress).map(|_| ())
     }
 
-    fn polled(&self) -> usize {
-        self.engine.polled::<F>()
+    fn polls_used(&self) -> usize {
+        self.engine.law.polls_used()
+    }
+
+    fn counts(&self) -> PoolCounts {
+        PoolCounts { active: self.active(), finished: self.finished(), size: self.size() }
     }
 }
 
-stages!([F: Future, const N: usize, const QUEUE: usize] InlinePool<F, N, QUEUE> [Slots<N>: SlotCount]);
+stages!([F: Future, const N: usize, const QUEUE: usize] InlinePool<F, N, QUEUE>, (Key, F::Output), where Slots<N>: SlotCount);
 
 impl<F: Future, const N: usize, const QUEUE: usize> FusedStream for InlinePool<F, N, QUEUE>
 where
     Slots<N>: SlotCount,
 {
     fn is_terminated(&self) -> bool {
-        self.is_empty() && self.engine.finished.is_empty()
+        self.is_empty() && self.finished() == 0
     }
 }
 
@@ -542,6 +556,6 @@ where
     Slots<N>: SlotCount,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.engine.debug::<F>("InlinePool", Some(self.waiting()), f)
+        debug_counts("InlinePool", Some(self.waiting()), self.counts(), f)
     }
 }

@@ -11,59 +11,60 @@ mod active;
 #[cfg(feature = "alloc")]
 mod batches;
 mod callback;
+mod chain;
+mod consumer;
 #[cfg(doc)]
 pub mod design;
 mod engine;
 mod ext;
 mod finished;
+mod future;
 pub mod inline;
 mod key;
 #[cfg(feature = "alloc")]
 mod lock;
-pub mod map;
 #[cfg(feature = "alloc")]
 mod panic;
 #[cfg(feature = "alloc")]
 pub mod pool;
-pub mod progress;
-#[cfg(feature = "alloc")]
-mod queue;
+mod progress;
 mod ring;
 #[cfg(all(test, any(loom, shuttle)))]
 mod schedules;
 #[cfg(feature = "alloc")]
 pub mod scope;
 mod source;
+mod stream;
 #[cfg(feature = "alloc")]
 mod sync;
 
+pub use crate::active::ActiveSet;
 #[cfg(feature = "alloc")]
 pub use crate::active::SlotSet;
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub use crate::active::UnorderedSet;
-pub use crate::active::{ActiveSet, PinnedSet};
 #[cfg(feature = "alloc")]
-pub use crate::batches::{Batches, Counts, Gather, TimedBatches, yield_when};
+pub use crate::batches::yield_when;
 pub use crate::callback::{Callback, CallbackExt};
+pub use crate::consumer::ProgressExt;
 pub use crate::ext::{IterPoolExt, StreamPoolExt};
+pub use crate::future::PoolFuture;
 #[doc(inline)]
 pub use crate::inline::{InlinePool, InlineSet};
 pub use crate::key::Key;
-#[doc(inline)]
-pub use crate::map::PoolMap;
 #[cfg(feature = "alloc")]
 pub use crate::panic::Panic;
 #[cfg(feature = "alloc")]
 #[doc(inline)]
 pub use crate::pool::{Keys, Pool};
-#[doc(inline)]
-pub use crate::progress::{Progress, ProgressExt};
+pub use crate::progress::Progress;
 #[cfg(feature = "std")]
 #[doc(inline)]
 pub use crate::scope::scope;
 #[cfg(feature = "alloc")]
 #[doc(inline)]
-pub use crate::scope::{LocalScope, Scope, Stopped, Task, iterwait, local_scope};
+pub use crate::scope::{LocalScope, Scope, Task, TaskError, iterwait, local_scope};
+pub use crate::stream::PoolMap;
 
 /// The extension traits: `use futures_pool::prelude::*;`.
 pub mod prelude {

@@ -11,11 +11,11 @@ use core::task::Waker;
 use std::panic::{self, AssertUnwindSafe};
 
 #[cfg(feature = "std")]
-pub use self::catch::{CatchUnwind, Catching};
+pub(crate) use self::catch::{CatchUnwind, Catching};
 use crate::lock::Lock;
 
 /// The panic of a future, caught: what [`PoolMap::catch_unwind`](crate::map::PoolMap::catch_unwind) gives in its place,
-/// and what [`Stopped::Panicked`](crate::Stopped::Panicked) carries.
+/// and what [`TaskError::Panicked`](crate::TaskError::Panicked) carries.
 ///
 /// Without the feature `std` there are none, since a panic cannot be caught there.
 ///
@@ -230,21 +230,23 @@ mod catch {
     }
 
     impl<Src: Source<Fut>, Fut> Source<CatchUnwind<Fut>> for Catching<Src, Fut> {
+        const HAS_UPSTREAM: bool = Src::HAS_UPSTREAM;
+
         fn poll_take(
             self: Pin<&mut Self>,
             cx: &mut Context<'_>,
-            polls: &mut usize,
+            budget: &mut usize,
         ) -> Poll<Option<(u64, CatchUnwind<Fut>)>> {
-            let next = ready!(self.project().source.poll_take(cx, polls));
+            let next = ready!(self.project().source.poll_take(cx, budget));
             Poll::Ready(next.map(|(number, future)| (number, CatchUnwind { future: Some(future) })))
         }
 
-        fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
-            self.project().source.poll_progress(cx, polls)
+        fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+            self.project().source.poll_progress(cx, budget)
         }
 
-        fn polled(&self) -> usize {
-            self.source.polled()
+        fn polls_used(&self) -> usize {
+            self.source.polls_used()
         }
 
         fn is_done(&self) -> bool {

@@ -27,9 +27,9 @@ mod real {
     #[cfg(feature = "portable-atomic")]
     pub(crate) use portable_atomic::{AtomicBool, AtomicU8, AtomicUsize};
 
-    /// An `Arc` that other threads look for by a `Weak`, and find or not.
+    /// An `Arc` that other threads upgrade from a `Weak`, where schedules are explored.
     #[cfg(feature = "std")]
-    pub(crate) mod sought {
+    pub(crate) mod tracked {
         pub(crate) use crate::sync::{Arc, Weak};
     }
 

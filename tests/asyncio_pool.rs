@@ -10,7 +10,7 @@
 //! | `spawn`, `spawn_n`, `exec`, `map`, `map_n`, `itermap`, `join` | the same |
 //! | `cb`, `ctx` | `future.callback(cb, ctx)` |
 //! | `cancel(a, b)`, `cancel()` | `cancel([&a, &b])`, `cancel_all()` |
-//! | an exception | an `Err` of one's own as part of the output, or a panic: [`Stopped::Panicked`] |
+//! | an exception | an `Err` of one's own as part of the output, or a panic: [`TaskError::Panicked`] |
 //! | `getres.flat`, `getres.pair`, `getres.dont` | the result, [`pair`], the [`Task`] |
 //! | `n_active`, `is_full`, `is_empty`, `_executed`, `len(pool)` | `active`, `is_full`, `is_empty`, `executed`, `len` |
 
@@ -26,7 +26,7 @@ use std::task::Poll;
 
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{self, StreamExt};
-use futures_pool::{Scope, Stopped, Task, iterwait, local_scope, prelude::*, scope, yield_when};
+use futures_pool::{Scope, Task, TaskError, iterwait, local_scope, prelude::*, scope, yield_when};
 use tokio::task::yield_now;
 use tokio::time::{Duration, Instant, sleep, timeout};
 
@@ -309,7 +309,7 @@ async fn a_crash_is_the_result_of_its_task_alone() {
     })
     .await;
     let crash = tasks.remove(1).await.unwrap_err();
-    assert!(crash.is_panicked());
+    assert!(crash.is_panic());
     assert_eq!(crash.to_string(), "the task panicked: attempt to divide by zero");
     assert_eq!(outputs(tasks).await, [0, 1]);
 }
@@ -366,11 +366,11 @@ async fn map_keeps_the_order_of_the_items() {
 async fn map_gives_a_crash_in_its_place() {
     scope(10, async |pool| {
         let flat = pool.map(0..5, ten_times).await;
-        assert!(matches!(&flat[0], Err(Stopped::Panicked(panic)) if panic.message().unwrap().ends_with("by zero")));
+        assert!(matches!(&flat[0], Err(TaskError::Panicked(panic)) if panic.message().unwrap().ends_with("by zero")));
         assert!(flat.into_iter().skip(1).map(Result::unwrap).eq([10, 20, 30, 40]));
 
         let pairs: Vec<_> = pool.map(0..5, ten_times).await.into_iter().map(pair).collect();
-        assert!(pairs[0].0.is_none() && matches!(pairs[0].1, Some(Stopped::Panicked(_))));
+        assert!(pairs[0].0.is_none() && matches!(pairs[0].1, Some(TaskError::Panicked(_))));
         assert!(pairs[1..].iter().map(|(output, _)| output.unwrap()).eq([10, 20, 30, 40]));
         assert!(pairs[1..].iter().all(|(_, error)| error.is_none()));
         assert_eq!(pool.executed(), 10);
@@ -604,7 +604,7 @@ async fn a_callback_that_crashes_is_the_crash_of_its_task() {
             pool.spawn(not_500(0).callback(positive, context())).await,
         ];
         for task in tasks {
-            assert!(task.await.unwrap_err().is_panicked());
+            assert!(task.await.unwrap_err().is_panic());
         }
         assert_eq!(pool.exec(not_500(7).callback(positive, context())).await.unwrap(), 7);
     })
@@ -618,7 +618,7 @@ async fn a_callback_sees_a_panic_only_if_it_is_caught_before() {
     scope(4, async |pool| {
         let count = async |_, ()| called.fetch_add(1, SeqCst);
         let crash = pool.exec(worker(0).callback(count, ())).await.unwrap_err();
-        assert_eq!((crash.is_panicked(), called.load(SeqCst)), (true, 0));
+        assert_eq!((crash.is_panic(), called.load(SeqCst)), (true, 0));
 
         let caught = AssertUnwindSafe(worker(0)).catch_unwind();
         let or_7 = async |output: Result<u64, _>, ()| output.unwrap_or(7);

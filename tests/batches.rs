@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 use futures::StreamExt;
 use futures::channel::mpsc;
 use futures::stream::{FusedStream, Stream};
-use futures_pool::{ActiveSet, InlineSet, PinnedSet, Pool, Progress, SlotSet, UnorderedSet, prelude::*, yield_when};
+use futures_pool::{ActiveSet, InlineSet, Pool, Progress, SlotSet, UnorderedSet, prelude::*, yield_when};
 use tokio::time::{Duration, Instant, sleep, timeout};
 
 use common::{Wakes, run};
@@ -92,23 +92,23 @@ impl Form for UnorderedChain {
 
 /// An active set for futures of any type; as a form, an `itermap` on it.
 trait Set {
-    type Of<F: Future>: ActiveSet<F> + Default;
+    type Kind: ActiveSet + Default;
 
-    fn pool<F: Future>(size: usize) -> Pool<F, Self::Of<F>> {
-        Pool::with_set(size, Self::Of::default())
+    fn pool<F: Future>(size: usize) -> Pool<F, Self::Kind> {
+        Pool::with_set(size, Self::Kind::default())
     }
 }
 
 struct Slots;
 
 impl Set for Slots {
-    type Of<F: Future> = SlotSet<F>;
+    type Kind = SlotSet;
 }
 
 struct Unordered;
 
 impl Set for Unordered {
-    type Of<F: Future> = UnorderedSet<F>;
+    type Kind = UnorderedSet;
 }
 
 impl<S: Set> Form for S {
@@ -341,7 +341,7 @@ fn first_completed_yields_as_soon_as_one_has_finished<C: Form>() {
     });
 }
 
-/// Those that finish as they are started: a freed slot is filled before the batch is handed over, until the backlog is
+/// Those that finish as they are started: a freed slot is filled before the batch is handed over, until the bound on results is
 /// full, which is when it holds one more than its limit.
 fn a_batch_holds_all_that_is_finished_by_then<C: Form>() {
     let (futures, _) = always_ready(10);
@@ -370,7 +370,7 @@ fn first_error_yields_when_an_error_joins_the_batch<C: Form>() {
     });
 }
 
-/// Many times what the size and the backlog allow, so that a batch under way that counted would stop everything.
+/// Many times what the size and the bound on results allow, so that a batch under way that counted would stop everything.
 fn all_completed_yields_once_at_the_end_however_many_there_are<C: Form>() {
     let (futures, _) = always_ready(1000);
     C::with(2, futures, yield_when::all_completed, |batches| {
@@ -866,20 +866,20 @@ fn an_unordered_batch_of_a_chain_is_in_the_order_of_finishing() {
 }
 
 #[test]
-fn a_batch_under_way_does_not_count_against_a_backlog_that_was_set() {
-    for backlog in [0, 1, 5] {
+fn a_batch_under_way_does_not_count_against_a_max_finished_that_was_set() {
+    for max_finished in [0, 1, 5] {
         let all: Vec<_> = (0..1000).collect();
-        let ordered = all.iter().copied().pool_map(3, ready).backlog(backlog);
+        let ordered = all.iter().copied().pool_map(3, ready).max_finished(max_finished);
         assert_eq!(collect(&mut ordered.batches(yield_when::all_completed)), std::slice::from_ref(&all));
-        let unordered = all.iter().copied().pool_map(3, ready).backlog(backlog).unordered();
+        let unordered = all.iter().copied().pool_map(3, ready).max_finished(max_finished).unordered();
         assert_eq!(collect(&mut unordered.batches(yield_when::all_completed)), [all]);
     }
 }
 
-/// With none allowed in the backlog, there is exactly one by the time that the rule has its say.
+/// With none allowed in the bound on results, there is exactly one by the time that the rule has its say.
 #[test]
-fn a_batch_takes_along_no_more_than_the_backlog_allows() {
-    let mut batches = (0..5).pool_map(2, ready).backlog(0).batches(yield_when::first_completed);
+fn a_batch_takes_along_no_more_than_the_max_finished_allows() {
+    let mut batches = (0..5).pool_map(2, ready).max_finished(0).batches(yield_when::first_completed);
     assert_eq!(collect(&mut batches), [[0], [1], [2], [3], [4]]);
 }
 
@@ -939,9 +939,9 @@ async fn a_timer_fires_over_what_a_chain_that_fails_fast_has_so_far() {
 
 #[test]
 fn a_limit_in_time_that_comes_late_forgets_no_batch_that_is_due() {
-    let mut batches = (0..9).pool_map(1, ready).backlog(0).batches(|x| x % 3 == 2);
+    let mut batches = (0..9).pool_map(1, ready).max_finished(0).batches(|x| x % 3 == 2);
     let _ = Pin::new(&mut batches).poll_progress(&mut Context::from_waker(Waker::noop()));
-    // And one more, as the batch under way does not count against the backlog.
+    // And one more, as the batch under way does not count against the bound on results.
     assert_eq!(batches.finished(), 4);
     let mut timed = pin!(batches.timeout(pending::<()>));
     assert_eq!(poll_next(&mut timed), Poll::Ready(Some(vec![0, 1, 2, 3])));
@@ -1082,9 +1082,9 @@ fn itermap_batches_that_are_dropped_leave_the_batch_under_way_in_the_pool<S: Set
 }
 
 /// Their stream has given them up, so they count again.
-fn what_dropped_batches_leave_counts_against_the_backlog<S: Set>() {
+fn what_dropped_batches_leave_counts_against_the_max_finished<S: Set>() {
     let mut pool = S::pool(1);
-    pool.set_backlog(0);
+    pool.set_max_finished(0);
     let hands: [Hand<u32>; 4] = hands();
     let mut batches = pool.itermap(&hands[..3], Hand::job).batches(yield_when::all_completed);
     for (output, hand) in (0..2).zip(&hands) {
@@ -1121,9 +1121,9 @@ fn batches_after_some_that_were_dropped_hold_their_own_results_only<S: Set>() {
     assert_eq!(run(pool.map(|(_, output)| output).collect::<Vec<_>>()), [0, 1]);
 }
 
-fn itermap_batches_ignore_a_full_backlog_of_other_results<S: Set>() {
+fn itermap_batches_ignore_a_full_max_finished_of_other_results<S: Set>() {
     let mut pool = S::pool(1);
-    pool.set_backlog(0);
+    pool.set_max_finished(0);
     let _ = pool.map_n(0..5, ready);
     run(pool.join());
     let mut batches = pool.itermap(5..8, ready).batches(yield_when::all_completed);
@@ -1134,9 +1134,9 @@ on_each_set! {
     an_itermap_batch_is_in_the_order_of_finishing,
     itermap_batches_hold_their_own_results_only_while_the_others_go_on,
     itermap_batches_that_are_dropped_leave_the_batch_under_way_in_the_pool,
-    what_dropped_batches_leave_counts_against_the_backlog,
+    what_dropped_batches_leave_counts_against_the_max_finished,
     batches_after_some_that_were_dropped_hold_their_own_results_only,
-    itermap_batches_ignore_a_full_backlog_of_other_results,
+    itermap_batches_ignore_a_full_max_finished_of_other_results,
 }
 
 on_a_paused_clock! {
@@ -1159,7 +1159,7 @@ fn results_that_were_there_before_make_room_when_they_join_a_batch() {
 
 /// A future that was woken together with another one has its turn, though many new ones finish at once in between, and all
 /// join the batch.
-fn woken_beside_one_that_finishes<S: PinnedSet<Answer>>(set: S) {
+fn woken_beside_one_that_finishes<S: ActiveSet>(set: S) {
     let (wakes, waker) = Wakes::new();
     let cx = &mut Context::from_waker(&waker);
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..2).map(|_| futures::channel::oneshot::channel()).unzip();
@@ -1171,7 +1171,7 @@ fn woken_beside_one_that_finishes<S: PinnedSet<Answer>>(set: S) {
         let items = Rc::clone(&items);
         move |_| items.borrow_mut().pop().map_or(Poll::Pending, |item| Poll::Ready(Some(item)))
     });
-    let batches = source.pool_map(4, |answer| answer).unordered().backlog(usize::MAX).with_set(set);
+    let batches = source.pool_map(4, |answer| answer).unordered().max_finished(usize::MAX).with_set(set);
     let mut batches = pin!(batches.batches(|&output| output == 7));
     assert!(batches.as_mut().poll_next(cx).is_pending());
     items.borrow_mut().extend((0..16).map(|_| Answer::Now(100)));
@@ -1207,7 +1207,7 @@ impl Future for Answer {
 
 #[test]
 fn a_woken_future_has_its_turn_though_results_join_the_batch() {
-    woken_beside_one_that_finishes(SlotSet::default());
-    woken_beside_one_that_finishes(UnorderedSet::default());
-    woken_beside_one_that_finishes(InlineSet::<_, 4>::default());
+    woken_beside_one_that_finishes(SlotSet);
+    woken_beside_one_that_finishes(UnorderedSet);
+    woken_beside_one_that_finishes(InlineSet::<4>);
 }

@@ -3,14 +3,13 @@
 
 mod common;
 
-use std::future::{IntoFuture, Pending, pending, ready};
-use std::pin::{Pin, pin};
-use std::task::{Context, Waker};
+use std::future::{IntoFuture, pending, ready};
+use std::pin::pin;
 
 use futures::StreamExt;
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::FutureExt;
 use futures_pool::inline::{InlinePool, InlineSet};
-use futures_pool::{ActiveSet, Pool, SlotSet, Stopped, UnorderedSet, iterwait, local_scope, prelude::*};
+use futures_pool::{Pool, SlotSet, TaskError, UnorderedSet, iterwait, local_scope, prelude::*};
 
 use common::{poll, poll_next, run, yield_now};
 
@@ -47,7 +46,7 @@ fn the_streams_of_a_pool_print_the_pool() {
     let stream = pool.itermap([0, 2, 4], odd);
     let inner = "Pool { size: 2, waiting: 3, active: 0, finished: 0, .. }";
     assert_eq!(format!("{stream:?}"), format!("IterMap {{ pool: {inner}, .. }}"));
-    assert_eq!(format!("{:?}", stream.keyed()), format!("KeyedIterMap(IterMap {{ pool: {inner}, .. }})"));
+    assert_eq!(format!("{:?}", stream.keyed()), format!("IterMap {{ pool: {inner}, .. }}"));
 }
 
 #[test]
@@ -70,7 +69,7 @@ fn a_chain_prints_its_counts() {
 
     let chain = || [0].into_iter().pool_map(2, odd);
     let inner = "PoolMap { size: 2, active: 0, finished: 0, .. }";
-    assert_eq!(format!("{:?}", chain().indexed()), format!("Indexed {{ stream: {inner} }}"));
+    assert_eq!(format!("{:?}", chain().indexed()), inner);
     assert_eq!(format!("{:?}", chain().batches(|_| true)), format!("Batches {{ stream: {inner}, .. }}"));
     assert_eq!(
         format!("{:?}", chain().batches(|_| true).timeout(pending::<()>)),
@@ -109,25 +108,9 @@ fn what_goes_on_meanwhile_prints_the_stream() {
     assert_eq!(format!("{each:?}"), format!("ForEach {{ stream: {inner}, busy: true, .. }}"));
 }
 
-/// Starts a future that finishes, one that does not, and one that finishes.
-fn started<S: ActiveSet<BoxFuture<'static, Mute>>>(mut set: S) -> S {
-    let cx = &mut Context::from_waker(Waker::noop());
-    for n in [1, 0, 3] {
-        let slot = Pin::new(&mut set).start(cx, n.into(), odd(n).boxed(), |_: Mute| ());
-        assert_eq!(slot.is_some(), n == 0);
-    }
-    set
-}
-
 #[test]
-fn a_set_prints_how_many_it_holds() {
-    assert_eq!(format!("{:?}", SlotSet::<Pending<Mute>>::default()), "SlotSet { active: 0, slots: 0, .. }");
-    assert_eq!(format!("{:?}", UnorderedSet::<Pending<Mute>>::default()), "UnorderedSet { active: 0, .. }");
-    assert_eq!(format!("{:?}", InlineSet::<Pending<Mute>, 3>::default()), "InlineSet { active: 0, slots: 3, .. }");
-
-    assert_eq!(format!("{:?}", started(SlotSet::default())), "SlotSet { active: 1, slots: 2, .. }");
-    assert_eq!(format!("{:?}", started(UnorderedSet::default())), "UnorderedSet { active: 1, .. }");
-    assert_eq!(format!("{:?}", started(InlineSet::<_, 3>::default())), "InlineSet { active: 1, slots: 3, .. }");
+fn a_set_prints_its_name() {
+    assert_eq!(format!("{SlotSet:?} {UnorderedSet:?} {:?}", InlineSet::<3>), "SlotSet UnorderedSet InlineSet");
 }
 
 #[test]
@@ -196,8 +179,8 @@ fn handles_print_what_they_are_of() {
 
 #[test]
 fn what_has_stopped_a_task_is_printed() {
-    assert_eq!(Stopped::Cancelled.to_string(), "the task was cancelled");
-    assert_eq!(format!("{:?}", Stopped::Cancelled), "Cancelled");
+    assert_eq!(TaskError::Cancelled.to_string(), "the task was cancelled");
+    assert_eq!(format!("{:?}", TaskError::Cancelled), "Cancelled");
 }
 
 #[cfg(feature = "std")]
@@ -209,8 +192,8 @@ fn a_panic_is_printed_with_its_message() {
         let other = pool.exec(async { std::panic::panic_any(7) }).await;
         [words, plain, other]
     }));
-    let printed = |end: &Result<(), Stopped>| match end {
-        Err(stopped @ Stopped::Panicked(panic)) => [stopped.to_string(), panic.to_string(), format!("{panic:?}")],
+    let printed = |end: &Result<(), TaskError>| match end {
+        Err(stopped @ TaskError::Panicked(panic)) => [stopped.to_string(), panic.to_string(), format!("{panic:?}")],
         _ => panic!("{end:?}"),
     };
     let expected = [

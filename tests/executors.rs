@@ -21,7 +21,7 @@ use futures::future::{BoxFuture, FutureExt, LocalBoxFuture};
 use futures::stream::{self, StreamExt};
 use futures::task::{LocalSpawnExt, SpawnExt};
 use futures_pool::inline::{InlinePool, Slots};
-use futures_pool::{LocalScope, Pool, Scope, Stopped, iterwait, local_scope, prelude::*, scope, yield_when};
+use futures_pool::{LocalScope, Pool, Scope, TaskError, iterwait, local_scope, prelude::*, scope, yield_when};
 
 use common::yield_now;
 
@@ -346,7 +346,7 @@ async fn a_scope() {
         let inner = pool.spawn_n(async move { more.exec(far(7)).await.unwrap() });
         let never = pool.spawn_n(pending::<()>());
         let nodes = pool.exec(count(pool.clone(), 3)).await.unwrap();
-        assert!(never.cancel() && matches!(never.await, Err(Stopped::Cancelled)));
+        assert!(never.cancel() && matches!(never.await, Err(TaskError::Cancelled)));
         let ends: Vec<_> = iterwait(pool.map_n(0..20, far)).map(Result::unwrap).collect().await;
         assert_eq!(sorted(ends), up_to(20));
         assert_eq!(length.await.unwrap(), 8);

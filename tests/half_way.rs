@@ -2,7 +2,7 @@
 //!
 //! The members are in tables, by what holds them: [`pool_members`], [`chain_members`], [`inline_members`],
 //! `inline_pool_members` and `scope_members!`. Each runs over futures that yield, wait to be woken by the test or by one
-//! another, and finish, at several sizes and backlogs, on both active sets, and is dropped at each point. At every poll the
+//! another, and finish, at several sizes and max_finisheds, on both active sets, and is dropped at each point. At every poll the
 //! law is checked. Afterwards the counts are what the trace of the futures says, what the docs of the member say under
 //! "Cancel safety" has come about, no more and no less, and what is left runs to its end with every result.
 //!
@@ -23,17 +23,15 @@ use std::task::{Context, Poll, Waker};
 
 use fastrand::Rng;
 use futures::future::{FutureExt, LocalBoxFuture};
-use futures::stream::{Iter, Stream, StreamExt};
+use futures::stream::{Stream, StreamExt};
 use futures::task::AtomicWaker;
 use futures_pool::inline::{SlotCount, Slots};
-use futures_pool::map::{Finished, Mapped, Ordered, Plain, PoolMap};
 use futures_pool::{
-    ActiveSet, InlinePool, Key, PinnedSet, Pool, Progress, SlotSet, Stopped, UnorderedSet, iterwait, prelude::*,
-    yield_when,
+    ActiveSet, InlinePool, Key, Pool, Progress, SlotSet, TaskError, UnorderedSet, iterwait, prelude::*, yield_when,
 };
 
 use common::{Wakes, yield_now};
-use probes::{Backlog, Job, Lab, OUTSIDE, Output, Role, Source, Stage};
+use probes::{Job, Lab, MaxFinished, OUTSIDE, Output, Role, Source, Stage};
 
 // Scenarios.
 
@@ -43,7 +41,7 @@ struct Scenario {
     member: &'static str,
     size: usize,
     /// `None` is the default.
-    backlog: Option<usize>,
+    max_finished: Option<usize>,
     seed: u64,
     /// After which poll the member is dropped.
     polls: usize,
@@ -51,14 +49,14 @@ struct Scenario {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { member, size, backlog, seed, polls } = self;
-        write!(f, "{member} of size {size}, backlog {backlog:?}, seed {seed}, dropped after poll {polls}")
+        let Self { member, size, max_finished, seed, polls } = self;
+        write!(f, "{member} of size {size}, max_finished {max_finished:?}, seed {seed}, dropped after poll {polls}")
     }
 }
 
 impl Scenario {
-    fn backlog(&self) -> usize {
-        self.backlog.unwrap_or(self.size)
+    fn max_finished(&self) -> usize {
+        self.max_finished.unwrap_or(self.size)
     }
 
     fn rng(&self) -> Rng {
@@ -71,16 +69,16 @@ fn seeds() -> u64 {
     env::var("HALF_WAY_SEEDS").map_or(3, |seeds| seeds.parse().expect("HALF_WAY_SEEDS is a number"))
 }
 
-/// Calls `test` for each k, size, backlog and schedule, until it says that the member has ended before.
+/// Calls `test` for each k, size, bound on results and schedule, until it says that the member has ended before.
 fn each_scenario(member: &'static str, sizes: &[usize], mut test: impl FnMut(Scenario) -> bool) {
     for &size in sizes {
         // The large ones are there for more than one call's worth of polls, and for more than one word of slots.
         let seeds = if size > 8 { seeds().min(3) } else { seeds() };
         for seed in 0..seeds {
             let all = [None, Some(0), Some(1), Some(usize::MAX)];
-            let backlogs = if size > 8 { &all[..1] } else { &all[..] };
-            for &backlog in backlogs {
-                let ends = |polls| test(Scenario { member, size, backlog, seed, polls });
+            let max_finisheds = if size > 8 { &all[..1] } else { &all[..] };
+            for &max_finished in max_finisheds {
+                let ends = |polls| test(Scenario { member, size, max_finished, seed, polls });
                 assert!((0..5_000).any(ends), "{member} of size {size} does not end");
             }
         }
@@ -179,9 +177,9 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(scenario: Scenario, backlog: Backlog) -> Self {
+    fn new(scenario: Scenario, max_finished: MaxFinished) -> Self {
         let lab = Lab::new(scenario.seed);
-        let pool = lab.account(scenario.size, backlog);
+        let pool = lab.account(scenario.size, max_finished);
         Self { lab, pool, scenario, own: Cell::default(), keys: RefCell::default() }
     }
 
@@ -252,19 +250,19 @@ fn every_third(output: &Output) -> bool {
 // The pool.
 
 trait Set {
-    type Of<F: Future>: ActiveSet<F> + Default;
+    type Kind: ActiveSet + Default;
 }
 
 struct SlotSets;
 
 impl Set for SlotSets {
-    type Of<F: Future> = SlotSet<F>;
+    type Kind = SlotSet;
 }
 
 struct UnorderedSets;
 
 impl Set for UnorderedSets {
-    type Of<F: Future> = UnorderedSet<F>;
+    type Kind = UnorderedSet;
 }
 
 /// Makes a test of each function named, on each set.
@@ -279,7 +277,7 @@ macro_rules! on_each_set {
     };
 }
 
-type PoolOf<S> = Pool<Job, <S as Set>::Of<Job>>;
+type PoolOf<S> = Pool<Job, <S as Set>::Kind>;
 
 /// What its docs say of a member that is dropped.
 #[derive(Clone, Copy, PartialEq)]
@@ -295,20 +293,20 @@ enum Fate {
 struct PoolMember<S: Set> {
     name: &'static str,
     fate: Fate,
-    /// Whether futures are started whatever the backlog is.
-    backlog: fn(usize) -> Backlog,
+    /// Whether futures are started whatever the bound on results is.
+    max_finished: fn(usize) -> MaxFinished,
     run: for<'a> fn(&'a mut PoolOf<S>, &'a Desk) -> LocalBoxFuture<'a, ()>,
 }
 
 /// The members of `Pool` that can be dropped half-way.
 fn pool_members<S: Set>() -> Vec<PoolMember<S>> {
-    let ignored: fn(usize) -> Backlog = |_| Backlog::Ignored;
+    let ignored: fn(usize) -> MaxFinished = |_| MaxFinished::Ignored;
     macro_rules! members {
-        ($($name:literal, $fate:ident, $backlog:expr, |$pool:ident, $desk:ident| $run:expr;)*) => {
+        ($($name:literal, $fate:ident, $max_finished:expr, |$pool:ident, $desk:ident| $run:expr;)*) => {
             vec![$(PoolMember {
                 name: $name,
                 fate: Fate::$fate,
-                backlog: $backlog,
+                max_finished: $max_finished,
                 run: |$pool, $desk| async move { $run }.boxed_local(),
             }),*]
         };
@@ -331,9 +329,9 @@ fn pool_members<S: Set>() -> Vec<PoolMember<S>> {
                 desk.deliver_next(&next, output);
             }
         };
-        "drive", Stays, Backlog::Kept, |pool, desk| pool.drive(desk.driven()).await;
-        "the stream", Stays, Backlog::Kept, |pool, desk| take_all(pool, |pair| desk.deliver_keyed(pair)).await;
-        "for_each", AllGoes, Backlog::Kept, |pool, desk| {
+        "drive", Stays, MaxFinished::Kept, |pool, desk| pool.drive(desk.driven()).await;
+        "the stream", Stays, MaxFinished::Kept, |pool, desk| take_all(pool, |pair| desk.deliver_keyed(pair)).await;
+        "for_each", AllGoes, MaxFinished::Kept, |pool, desk| {
             let pool = std::mem::take(pool);
             let each = |pair| {
                 desk.deliver_keyed(pair);
@@ -355,7 +353,7 @@ fn pool_members<S: Set>() -> Vec<PoolMember<S>> {
             let batches = pool.itermap(desk.items(), |_| desk.job()).batches(|_| false);
             take_all(batches.timeout(|| desk.outside(Role::Timer)), |batch| desk.deliver_all(batch)).await;
         };
-        "itermap, batches, dropped, then drive", Stays, Backlog::KeptAtTimes, |pool, desk| {
+        "itermap, batches, dropped, then drive", Stays, MaxFinished::KeptAtTimes, |pool, desk| {
             take_all(&mut *pool, |pair| desk.deliver_keyed(pair)).await;
             let before = desk.lab.made(desk.pool);
             {
@@ -370,37 +368,37 @@ fn pool_members<S: Set>() -> Vec<PoolMember<S>> {
                 }
             }
             // Their stream has given them up, so they count again.
-            desk.lab.set_backlog(desk.pool, Backlog::Kept(desk.scenario.backlog()));
+            desk.lab.set_max_finished(desk.pool, MaxFinished::Kept(desk.scenario.max_finished()));
             pool.drive(desk.driven()).await;
         };
-        "itermap, for_each", Stays, Backlog::KeptAtTimes, |pool, desk| {
+        "itermap, for_each", Stays, MaxFinished::KeptAtTimes, |pool, desk| {
             let each = |output| {
                 desk.deliver(output);
                 desk.outside(Role::Item)
             };
             pool.itermap(desk.items(), |_| desk.job()).for_each(each).await;
         };
-        "itermap, keyed, for_each", Stays, Backlog::KeptAtTimes, |pool, desk| {
+        "itermap, keyed, for_each", Stays, MaxFinished::KeptAtTimes, |pool, desk| {
             let each = |pair| {
                 desk.deliver_keyed(pair);
                 desk.outside(Role::Item)
             };
             pool.itermap(desk.items(), |_| desk.job()).keyed().for_each(each).await;
         };
-        "itermap, batches, for_each", Stays, Backlog::KeptAtTimes, |pool, desk| {
+        "itermap, batches, for_each", Stays, MaxFinished::KeptAtTimes, |pool, desk| {
             let each = |batch| {
                 desk.deliver_all(batch);
                 desk.outside(Role::Item)
             };
             pool.itermap(desk.items(), |_| desk.job()).batches(every_third).for_each(each).await;
         };
-        "itermap, drive", Stays, Backlog::Kept, |pool, desk| {
+        "itermap, drive", Stays, MaxFinished::Kept, |pool, desk| {
             pool.itermap(desk.items(), |_| desk.job()).drive(desk.driven()).await;
         };
     }
 }
 
-async fn wait<A: ActiveSet<Job>>(pool: &mut Pool<Job, A>, desk: &Desk, which: usize) {
+async fn wait<A: ActiveSet>(pool: &mut Pool<Job, A>, desk: &Desk, which: usize) {
     let (key, id) = {
         let keys = desk.keys.borrow();
         keys[which.min(keys.len() - 1)]
@@ -415,12 +413,12 @@ async fn wait<A: ActiveSet<Job>>(pool: &mut Pool<Job, A>, desk: &Desk, which: us
 }
 
 /// Fills a pool with futures, and lets some of them go on and finish.
-fn populate<A: ActiveSet<Job>>(pool: &mut Pool<Job, A>, desk: &Desk, rng: &mut Rng) {
-    let Scenario { size, seed, backlog, .. } = desk.scenario;
-    if let Some(backlog) = backlog {
-        pool.set_backlog(backlog);
+fn populate<A: ActiveSet>(pool: &mut Pool<Job, A>, desk: &Desk, rng: &mut Rng) {
+    let Scenario { size, seed, max_finished, .. } = desk.scenario;
+    if let Some(max_finished) = max_finished {
+        pool.set_max_finished(max_finished);
     }
-    desk.lab.set_backlog(desk.pool, Backlog::Kept(pool.backlog()));
+    desk.lab.set_max_finished(desk.pool, MaxFinished::Kept(pool.max_finished()));
     for _ in 0..size.min(70) + 3 {
         let job = desk.job();
         let id = job.id();
@@ -440,7 +438,7 @@ fn populate<A: ActiveSet<Job>>(pool: &mut Pool<Job, A>, desk: &Desk, rng: &mut R
 }
 
 #[track_caller]
-fn assert_counts<A: ActiveSet<Job>>(pool: &Pool<Job, A>, desk: &Desk) {
+fn assert_counts<A: ActiveSet>(pool: &Pool<Job, A>, desk: &Desk) {
     let counts = [pool.waiting(), pool.active(), pool.finished(), pool.executed()];
     assert_eq!(counts, desk.lab.counts(desk.pool), "{}", desk.scenario);
     assert_eq!(pool.len(), pool.waiting() + pool.active(), "{}", desk.scenario);
@@ -454,11 +452,11 @@ fn a_member_of_the_pool<S: Set>() {
 }
 
 fn drop_half_way<S: Set>(member: &PoolMember<S>, scenario: Scenario) -> bool {
-    let desk = Desk::new(scenario, Backlog::Ignored);
+    let desk = Desk::new(scenario, MaxFinished::Ignored);
     let mut rng = scenario.rng();
-    let mut pool = Pool::with_set(scenario.size, S::Of::<Job>::default());
+    let mut pool = Pool::with_set(scenario.size, S::Kind::default());
     populate(&mut pool, &desk, &mut rng);
-    desk.lab.set_backlog(desk.pool, (member.backlog)(pool.backlog()));
+    desk.lab.set_max_finished(desk.pool, (member.max_finished)(pool.max_finished()));
     let ended = run_cut(&desk.lab, &mut rng, scenario.polls, (member.run)(&mut pool, &desk));
     desk.assert_sound();
 
@@ -487,14 +485,14 @@ fn drop_half_way<S: Set>(member: &PoolMember<S>, scenario: Scenario) -> bool {
         1 => take_by_key(&mut pool, &desk),
         2 => cancelled = cancel_one(&mut pool, &desk),
         _ => {
-            desk.lab.set_backlog(desk.pool, Backlog::Ignored);
+            desk.lab.set_max_finished(desk.pool, MaxFinished::Ignored);
             assert!(run_cut(&desk.lab, &mut rng, 50_000, pool.join()), "{scenario}: it does not join");
             assert_counts(&pool, &desk);
             take_by_key(&mut pool, &desk);
         }
     }
     assert_counts(&pool, &desk);
-    desk.lab.set_backlog(desk.pool, Backlog::Kept(pool.backlog()));
+    desk.lab.set_max_finished(desk.pool, MaxFinished::Kept(pool.max_finished()));
     drain(&desk.lab, &mut rng, &mut pool, |pair| desk.deliver_keyed(pair));
     desk.assert_sound();
     assert_counts(&pool, &desk);
@@ -506,7 +504,7 @@ fn drop_half_way<S: Set>(member: &PoolMember<S>, scenario: Scenario) -> bool {
 }
 
 /// Takes every second result that there is, by its key, last ones first.
-fn take_by_key<A: ActiveSet<Job>>(pool: &mut Pool<Job, A>, desk: &Desk) {
+fn take_by_key<A: ActiveSet>(pool: &mut Pool<Job, A>, desk: &Desk) {
     let keys: Vec<_> = desk.keys.borrow().iter().copied().rev().step_by(2).collect();
     for (key, id) in keys {
         let there = desk.lab.stage(id) == Stage::Finished && !desk.lab.is_delivered(id);
@@ -520,7 +518,7 @@ fn take_by_key<A: ActiveSet<Job>>(pool: &mut Pool<Job, A>, desk: &Desk) {
 }
 
 /// Cancels the first future with a key that can be, and returns which one that was.
-fn cancel_one<A: ActiveSet<Job>>(pool: &mut Pool<Job, A>, desk: &Desk) -> Option<usize> {
+fn cancel_one<A: ActiveSet>(pool: &mut Pool<Job, A>, desk: &Desk) -> Option<usize> {
     for &(key, id) in &*desk.keys.borrow() {
         let runs = matches!(desk.lab.stage(id), Stage::Waiting | Stage::Active);
         assert_eq!(pool.cancel(key), runs, "{}", desk.scenario);
@@ -536,43 +534,41 @@ fn cancel_one<A: ActiveSet<Job>>(pool: &mut Pool<Job, A>, desk: &Desk) -> Option
 
 struct ChainMember {
     name: &'static str,
-    /// Whether only results whose turn has come count against the default backlog.
+    /// Whether only results whose turn has come count against the default bound on results.
     ordered: bool,
-    backlog: fn(usize) -> Backlog,
+    max_finished: fn(usize) -> MaxFinished,
     run: for<'a> fn(&'a Desk) -> LocalBoxFuture<'a, ()>,
 }
 
-type Chain<S, F> = PoolMap<Mapped<Plain<Iter<Source>>, F>, Job, Ordered<Output>, <S as Set>::Of<Job>>;
-
-fn chain<S: Set>(desk: &Desk) -> Chain<S, impl FnMut(usize) -> Job + use<'_, S>> {
-    bound(desk, desk.items().pool_map(desk.scenario.size, |_| desk.job()).with_set(S::Of::default()))
+/// A chain on a set, with its bound on results set if it is not to be the default.
+macro_rules! chain {
+    ($desk:expr) => {
+        bound!($desk, $desk.items().pool_map($desk.scenario.size, |_| $desk.job()).with_set(S::Kind::default()))
+    };
 }
 
-/// Sets the backlog, if it is not to be the default.
-fn bound<Src, Fut, R, A>(desk: &Desk, chain: PoolMap<Src, Fut, R, A>) -> PoolMap<Src, Fut, R, A>
-where
-    Fut: Future<Output = R::Output>,
-    R: Finished,
-    A: PinnedSet<Fut>,
-{
-    match desk.scenario.backlog {
-        Some(backlog) => chain.backlog(backlog),
-        None => chain,
-    }
+macro_rules! bound {
+    ($desk:expr, $chain:expr) => {{
+        let chain = $chain;
+        match $desk.scenario.max_finished {
+            Some(max_finished) => chain.max_finished(max_finished),
+            None => chain,
+        }
+    }};
 }
 
 /// Says that results are taken in the call in which their turn comes, though they are delivered at the end.
 fn collect(desk: &Desk, ordered: bool) {
-    let backlog = match desk.scenario.backlog {
-        Some(backlog) if ordered => Backlog::KeptAtTimes(backlog),
-        _ => Backlog::Ignored,
+    let max_finished = match desk.scenario.max_finished {
+        Some(max_finished) if ordered => MaxFinished::KeptAtTimes(max_finished),
+        _ => MaxFinished::Ignored,
     };
-    desk.lab.set_backlog(desk.pool, backlog);
+    desk.lab.set_max_finished(desk.pool, max_finished);
 }
 
 /// An upper stage of two slots, in the account made for it.
 fn put_stage_above(desk: &Desk) -> usize {
-    let upper = desk.lab.account(2, Backlog::Kept(2));
+    let upper = desk.lab.account(2, MaxFinished::Kept(2));
     desk.lab.count_due_only(upper);
     upper
 }
@@ -595,11 +591,11 @@ async fn fallible(job: Job, fails: bool) -> Result<Output, Output> {
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn chain_members<S: Set>() -> Vec<ChainMember> {
     macro_rules! members {
-        ($($(#[$attr:meta])* $name:literal, $ordered:literal, $backlog:ident, |$desk:ident| $run:expr;)*) => {
+        ($($(#[$attr:meta])* $name:literal, $ordered:literal, $max_finished:ident, |$desk:ident| $run:expr;)*) => {
             vec![$($(#[$attr])* ChainMember {
                 name: $name,
                 ordered: $ordered,
-                backlog: Backlog::$backlog,
+                max_finished: MaxFinished::$max_finished,
                 run: |$desk| async move { $run }.boxed_local(),
             }),*]
         };
@@ -607,19 +603,19 @@ fn chain_members<S: Set>() -> Vec<ChainMember> {
     members! {
         "the ordered stream", true, Kept, |desk| {
             let next = Cell::new(0);
-            take_all(chain::<S>(desk), |output| desk.deliver_next(&next, output)).await;
+            take_all(chain!(desk), |output| desk.deliver_next(&next, output)).await;
         };
         "the unordered stream", false, Kept, |desk| {
-            take_all(chain::<S>(desk).unordered(), |output| desk.deliver(output)).await;
+            take_all(chain!(desk).unordered(), |output| desk.deliver(output)).await;
         };
         ".await", true, Kept, |desk| {
             collect(desk, true);
             let next = Cell::new(0);
-            chain::<S>(desk).await.into_iter().for_each(|output| desk.deliver_next(&next, output));
+            chain!(desk).await.into_iter().for_each(|output| desk.deliver_next(&next, output));
         };
         ".await, unordered", false, Kept, |desk| {
             collect(desk, false);
-            desk.deliver_all(chain::<S>(desk).unordered().await);
+            desk.deliver_all(chain!(desk).unordered().await);
         };
         "for_each", true, Kept, |desk| {
             let next = Cell::new(0);
@@ -627,14 +623,14 @@ fn chain_members<S: Set>() -> Vec<ChainMember> {
                 desk.deliver_next(&next, output);
                 desk.outside(Role::Item)
             };
-            chain::<S>(desk).for_each(each).await;
+            chain!(desk).for_each(each).await;
         };
         "for_each, unordered", false, Kept, |desk| {
             let each = |output| {
                 desk.deliver(output);
                 desk.outside(Role::Item)
             };
-            chain::<S>(desk).unordered().for_each(each).await;
+            chain!(desk).unordered().for_each(each).await;
         };
         "indexed", true, Kept, |desk| {
             let next = Cell::new(0);
@@ -642,34 +638,34 @@ fn chain_members<S: Set>() -> Vec<ChainMember> {
                 assert_eq!(index, output.number());
                 desk.deliver_next(&next, output);
             };
-            take_all(chain::<S>(desk).indexed(), each).await;
+            take_all(chain!(desk).indexed(), each).await;
         };
         ".await on indexed", false, Kept, |desk| {
             collect(desk, false);
-            desk.deliver_all(chain::<S>(desk).unordered().indexed().await.into_iter().map(|(_, output)| output));
+            desk.deliver_all(chain!(desk).unordered().indexed().await.into_iter().map(|(_, output)| output));
         };
         "indexed, for_each", false, Kept, |desk| {
             let each = |(_, output)| {
                 desk.deliver(output);
                 desk.outside(Role::Item)
             };
-            chain::<S>(desk).unordered().indexed().for_each(each).await;
+            chain!(desk).unordered().indexed().for_each(each).await;
         };
         "batches", true, KeptAtTimes, |desk| {
-            take_all(chain::<S>(desk).batches(every_third), |batch| desk.deliver_all(batch)).await;
+            take_all(chain!(desk).batches(every_third), |batch| desk.deliver_all(batch)).await;
         };
         "batches, unordered", false, KeptAtTimes, |desk| {
-            take_all(chain::<S>(desk).unordered().batches(every_third), |batch| desk.deliver_all(batch)).await;
+            take_all(chain!(desk).unordered().batches(every_third), |batch| desk.deliver_all(batch)).await;
         };
         "batches, for_each", false, KeptAtTimes, |desk| {
             let each = |batch| {
                 desk.deliver_all(batch);
                 desk.outside(Role::Item)
             };
-            chain::<S>(desk).unordered().batches(every_third).for_each(each).await;
+            chain!(desk).unordered().batches(every_third).for_each(each).await;
         };
         "batches, timeout", false, KeptAtTimes, |desk| {
-            let batches = chain::<S>(desk).unordered().batches(|_| false);
+            let batches = chain!(desk).unordered().batches(|_| false);
             take_all(batches.timeout(|| desk.outside(Role::Timer)), |batch| desk.deliver_all(batch)).await;
         };
         "batches, timeout, for_each", false, KeptAtTimes, |desk| {
@@ -677,18 +673,18 @@ fn chain_members<S: Set>() -> Vec<ChainMember> {
                 desk.deliver_all(batch);
                 desk.outside(Role::Item)
             };
-            let batches = chain::<S>(desk).unordered().batches(|_| false);
+            let batches = chain!(desk).unordered().batches(|_| false);
             batches.timeout(|| desk.outside(Role::Timer)).for_each(each).await;
         };
         "fail_fast, and none fails", true, Kept, |desk| {
             let next = Cell::new(0);
             let chain = desk.items().pool_map(desk.scenario.size, |_| fallible(desk.job(), false));
-            let chain = bound(desk, chain).fail_fast().with_set(S::Of::default());
+            let chain = bound!(desk, chain).fail_fast().with_set(S::Kind::default());
             take_all(chain, |result| desk.deliver_next(&next, result.unwrap_or_else(|_| panic!("none fails")))).await;
         };
         "fail_fast", false, KeptAtTimes, |desk| {
             let chain = desk.items().pool_map(desk.scenario.size, |item| fallible(desk.job(), item == 3));
-            let chain = bound(desk, chain).fail_fast().with_set(S::Of::default());
+            let chain = bound!(desk, chain).fail_fast().with_set(S::Kind::default());
             take_all(chain, |result| match result {
                 Ok(output) => desk.deliver(output),
                 Err(output) => fail_fast(desk, output),
@@ -697,7 +693,7 @@ fn chain_members<S: Set>() -> Vec<ChainMember> {
         };
         ".await on fail_fast", false, KeptAtTimes, |desk| {
             let chain = desk.items().pool_map(desk.scenario.size, |item| fallible(desk.job(), item == 3));
-            match chain.fail_fast().with_set(S::Of::default()).await {
+            match chain.fail_fast().with_set(S::Kind::default()).await {
                 Ok(_) => desk.lab.fault("the error is lost"),
                 Err(output) => fail_fast(desk, output),
             }
@@ -706,13 +702,13 @@ fn chain_members<S: Set>() -> Vec<ChainMember> {
         "catch_unwind", true, Kept, |desk| {
             let next = Cell::new(0);
             let chain = desk.items().pool_map(desk.scenario.size, |_| desk.job()).catch_unwind();
-            let chain = bound(desk, chain).with_set(S::Of::default());
+            let chain = bound!(desk, chain).with_set(S::Kind::default());
             take_all(chain, |result| desk.deliver_next(&next, result.expect("none panics"))).await;
         };
         "a stage above", true, Kept, |desk| {
             let (next, upper) = (Cell::new(0), put_stage_above(desk));
             desk.lab.put_below(desk.pool, upper);
-            let stream = chain::<S>(desk).pool_map(2, next_stage(desk, upper)).with_set(S::Of::default());
+            let stream = chain!(desk).pool_map(2, next_stage(desk, upper)).with_set(S::Kind::default());
             take_all(stream, |output| desk.deliver_next(&next, output)).await;
         };
         "a stage above, for_each", true, Kept, |desk| {
@@ -722,7 +718,7 @@ fn chain_members<S: Set>() -> Vec<ChainMember> {
                 desk.deliver_next(&next, output);
                 desk.outside(Role::Item)
             };
-            chain::<S>(desk).pool_map(2, next_stage(desk, upper)).with_set(S::Of::default()).for_each(each).await;
+            chain!(desk).pool_map(2, next_stage(desk, upper)).with_set(S::Kind::default()).for_each(each).await;
         };
         "driven behind an adaptor, for_each", false, KeptAtTimes, |desk| {
             let behind = async |output| {
@@ -733,12 +729,12 @@ fn chain_members<S: Set>() -> Vec<ChainMember> {
                 desk.deliver(output);
                 desk.outside(Role::Item)
             };
-            chain::<S>(desk).unordered().then(behind).driven().for_each(each).await;
+            chain!(desk).unordered().then(behind).driven().for_each(each).await;
         };
         "driven behind an adaptor, below a stage", true, KeptAtTimes, |desk| {
             let (next, upper) = (Cell::new(0), put_stage_above(desk));
-            let stream = chain::<S>(desk).map(|output| output).driven();
-            let stream = stream.pool_map(2, next_stage(desk, upper)).with_set(S::Of::default());
+            let stream = chain!(desk).map(|output| output).driven();
+            let stream = stream.pool_map(2, next_stage(desk, upper)).with_set(S::Kind::default());
             take_all(stream, |output| desk.deliver_next(&next, output)).await;
         };
         "callbacks", true, Kept, |desk| {
@@ -748,9 +744,9 @@ fn chain_members<S: Set>() -> Vec<ChainMember> {
                 output
             };
             let chain = desk.items().pool_map(desk.scenario.size, |_| desk.job().callback(callback, desk));
-            let chain = chain.backlog(usize::MAX).with_set(S::Of::default());
+            let chain = chain.max_finished(usize::MAX).with_set(S::Kind::default());
             // When the future has finished, its slot goes on with the callback.
-            desk.lab.set_backlog(desk.pool, Backlog::Unknown);
+            desk.lab.set_max_finished(desk.pool, MaxFinished::Unknown);
             take_all(chain, |output| desk.deliver_next(&next, output)).await;
         };
     }
@@ -776,8 +772,8 @@ fn drop_chain(
     scenario: Scenario,
     run: impl for<'a> FnOnce(&'a Desk) -> LocalBoxFuture<'a, ()>,
 ) -> bool {
-    let desk = Desk::new(scenario, (member.backlog)(scenario.backlog()));
-    if member.ordered && scenario.backlog.is_none() {
+    let desk = Desk::new(scenario, (member.max_finished)(scenario.max_finished()));
+    if member.ordered && scenario.max_finished.is_none() {
         desk.lab.count_due_only(desk.pool);
     }
     let ended = run_cut(&desk.lab, &mut scenario.rng(), scenario.polls, run(&desk));
@@ -792,12 +788,12 @@ fn drop_chain(
 /// `drive` on a chain: whenever it is dropped, the stream is as good as before.
 fn drive_on_a_chain<S: Set>() {
     each_scenario("drive on a chain", &SIZES, |scenario| {
-        let desk = Desk::new(scenario, Backlog::Kept(scenario.backlog()));
-        if scenario.backlog.is_none() {
+        let desk = Desk::new(scenario, MaxFinished::Kept(scenario.max_finished()));
+        if scenario.max_finished.is_none() {
             desk.lab.count_due_only(desk.pool);
         }
         let mut rng = scenario.rng();
-        let mut stream = chain::<S>(&desk);
+        let mut stream = chain!(desk);
         let ended = run_cut(&desk.lab, &mut rng, scenario.polls, stream.drive(desk.driven()));
         desk.assert_sound();
         let [_, active, finished, _] = desk.lab.counts(desk.pool);
@@ -813,9 +809,9 @@ fn drive_on_a_chain<S: Set>() {
 /// `drive` on batches: what has been gathered stays in them.
 fn drive_on_batches<S: Set>() {
     each_scenario("drive on batches", &SIZES, |scenario| {
-        let desk = Desk::new(scenario, Backlog::KeptAtTimes(scenario.backlog()));
+        let desk = Desk::new(scenario, MaxFinished::KeptAtTimes(scenario.max_finished()));
         let mut rng = scenario.rng();
-        let mut stream = chain::<S>(&desk).unordered().batches(every_third);
+        let mut stream = chain!(desk).unordered().batches(every_third);
         let ended = run_cut(&desk.lab, &mut rng, scenario.polls, stream.drive(desk.driven()));
         drain(&desk.lab, &mut rng, stream, |batch| desk.deliver_all(batch));
         desk.assert_sound();
@@ -838,7 +834,7 @@ where
             vec![$(ChainMember {
                 name: $name,
                 ordered: false,
-                backlog: Backlog::Kept,
+                max_finished: MaxFinished::Kept,
                 run: |$desk| async move { $run }.boxed_local(),
             }),*]
         };
@@ -847,14 +843,14 @@ where
         "inline, ordered", |desk| {
             let next = Cell::new(0);
             let stream = desk.items().pool_map_inline(Slots::<N>, |_| desk.job());
-            take_all(bound(desk, stream), |output| desk.deliver_next(&next, output)).await;
+            take_all(bound!(desk, stream), |output| desk.deliver_next(&next, output)).await;
         };
         "inline, unordered", |desk| {
             let stream = desk.items().pool_map_inline(Slots::<N>, |_| desk.job());
-            take_all(bound(desk, stream).unordered(), |output| desk.deliver(output)).await;
+            take_all(bound!(desk, stream).unordered(), |output| desk.deliver(output)).await;
         };
         "inline, indexed", |desk| {
-            let stream = bound(desk, desk.items().pool_map_inline(Slots::<N>, |_| desk.job())).unordered();
+            let stream = bound!(desk, desk.items().pool_map_inline(Slots::<N>, |_| desk.job())).unordered();
             take_all(stream.indexed(), |(_, output)| desk.deliver(output)).await;
         };
         "inline, for_each", |desk| {
@@ -862,19 +858,19 @@ where
                 desk.deliver(output);
                 desk.outside(Role::Item)
             };
-            bound(desk, desk.items().pool_map_inline(Slots::<N>, |_| desk.job())).for_each(each).await;
+            bound!(desk, desk.items().pool_map_inline(Slots::<N>, |_| desk.job())).for_each(each).await;
         };
         "inline, fail_fast", |desk| {
-            desk.lab.set_backlog(desk.pool, Backlog::KeptAtTimes(desk.scenario.backlog()));
+            desk.lab.set_max_finished(desk.pool, MaxFinished::KeptAtTimes(desk.scenario.max_finished()));
             let stream = desk.items().pool_map_inline(Slots::<N>, |item| fallible(desk.job(), item == 3));
-            take_all(bound(desk, stream).fail_fast(), |result| match result {
+            take_all(bound!(desk, stream).fail_fast(), |result| match result {
                 Ok(output) => desk.deliver(output),
                 Err(output) => fail_fast(desk, output),
             })
             .await;
         };
         "inline, drive", |desk| {
-            let mut stream = pin!(bound(desk, desk.items().pool_map_inline(Slots::<N>, |_| desk.job())));
+            let mut stream = pin!(bound!(desk, desk.items().pool_map_inline(Slots::<N>, |_| desk.job())));
             stream.drive(desk.driven()).await;
             take_all(stream, |output| desk.deliver(output)).await;
         };
@@ -888,7 +884,7 @@ where
     for member in inline_members::<N>() {
         each_scenario(member.name, &[N], |mut scenario| {
             // There is room for as many results only.
-            scenario.backlog = scenario.backlog.map(|backlog| backlog.min(N));
+            scenario.max_finished = scenario.max_finished.map(|max_finished| max_finished.min(N));
             drop_chain(&member, scenario, member.run)
         });
     }
@@ -901,11 +897,11 @@ where
 {
     for streams in [false, true] {
         each_scenario("an inline pool", &[N], |scenario| {
-            let backlog = scenario.backlog().min(N);
-            let desk = Desk::new(scenario, Backlog::Kept(backlog));
+            let max_finished = scenario.max_finished().min(N);
+            let desk = Desk::new(scenario, MaxFinished::Kept(max_finished));
             let mut rng = scenario.rng();
             let mut pool = InlinePool::<_, N, 5>::new();
-            pool.set_backlog(backlog);
+            pool.set_max_finished(max_finished);
             let mut pool = pin!(pool);
             while !pool.is_full() {
                 let job = desk.job();
@@ -983,7 +979,7 @@ impl Ledger {
         job
     }
 
-    fn settle(&self, result: Result<Output, Stopped>) {
+    fn settle(&self, result: Result<Output, TaskError>) {
         match result {
             Ok(output) => self.lab.deliver(output),
             Err(stopped) => self.lab.fault(format!("{stopped}")),
@@ -1083,11 +1079,11 @@ macro_rules! scope_members {
 
                 for place in [Place::Body, Place::Task, Place::Outside] {
                     each_scenario(stringify!($name), &[1, 2, 5], |scenario| {
-                        if scenario.backlog.is_some() {
+                        if scenario.max_finished.is_some() {
                             return true;
                         }
                         let lab = Lab::new(scenario.seed);
-                        let pool = lab.account(scenario.size, Backlog::Ignored);
+                        let pool = lab.account(scenario.size, MaxFinished::Ignored);
                         let ledger = Ledger { lab, pool, own: Arc::default(), stopped: Arc::default() };
                         let ended = Arc::new(AtomicUsize::new(0));
                         let handle = RefCell::new(None);
@@ -1185,11 +1181,11 @@ macro_rules! a_scope_that_is_dropped {
             use futures_pool::{$handle, $open};
 
             each_scenario(stringify!($open), &[1, 2, 5], |scenario| {
-                if scenario.backlog.is_some() {
+                if scenario.max_finished.is_some() {
                     return true;
                 }
                 let lab = Lab::new(scenario.seed);
-                let account = lab.account(scenario.size, Backlog::Ignored);
+                let account = lab.account(scenario.size, MaxFinished::Ignored);
                 let ledger = Ledger { lab, pool: account, own: Arc::default(), stopped: Arc::default() };
                 let (handle, tasks) = (RefCell::new(None), Arc::new(Mutex::new(Vec::new())));
                 let scope = $open(scenario.size, |pool: $handle<'static>| {
@@ -1209,11 +1205,11 @@ macro_rules! a_scope_that_is_dropped {
                 let ended = run_cut(&ledger.lab, &mut rng, scenario.polls, scope);
                 assert_eq!((pool.len(), pool.active(), pool.waiting()), (0, 0, 0), "{scenario}");
                 let late = run_now(pool.exec(ledger.own_job()));
-                assert!(matches!(late, Some(Err(Stopped::Cancelled))), "{scenario}");
+                assert!(matches!(late, Some(Err(TaskError::Cancelled))), "{scenario}");
                 for task in tasks.lock().unwrap().drain(..) {
                     match run_now(task) {
                         Some(Ok(output)) => ledger.lab.deliver(output),
-                        result => assert!(!ended && matches!(result, Some(Err(Stopped::Cancelled))), "{scenario}"),
+                        result => assert!(!ended && matches!(result, Some(Err(TaskError::Cancelled))), "{scenario}"),
                     }
                 }
                 ledger.lab.assert_sound(&scenario);

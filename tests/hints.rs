@@ -103,7 +103,7 @@ fn handles_count_down() {
 fn futures_that_run_and_results_that_wait_are_counted_as_well() {
     // The first is stuck: of ten items two are active, three have finished, and the source has five.
     let never = async |n| if n < 1 { pending().await } else { n };
-    let mut stream = (0..10).pool_map(2, never).backlog(3);
+    let mut stream = (0..10).pool_map(2, never).max_finished(3);
     assert!(poll_next(&mut stream).is_pending());
     assert_eq!((stream.active(), stream.finished()), (1, 4));
     assert_eq!((stream.size_hint(), stream.is_terminated()), ((10, Some(10)), false));

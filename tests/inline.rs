@@ -115,7 +115,7 @@ fn results_come_in_the_order_of_the_items() {
 }
 
 #[test]
-fn behind_a_slow_head_as_many_results_are_held_as_the_backlog_says() {
+fn behind_a_slow_head_as_many_results_are_held_as_the_max_finished_says() {
     let lab = Lab::default();
     let mut stream = pin!((0..100).pool_map_inline(Slots::<3>, |id| lab.job(id)));
     assert!(poll_next(stream.as_mut()).is_pending());
@@ -136,8 +136,8 @@ fn behind_a_slow_head_as_many_results_are_held_as_the_backlog_says() {
 }
 
 #[test]
-fn backlog_and_size_are_at_most_the_slots() {
-    let mut stream = (0..100).pool_map_inline(Slots::<2>, ready).backlog(usize::MAX);
+fn max_finished_and_size_are_at_most_the_slots() {
+    let mut stream = (0..100).pool_map_inline(Slots::<2>, ready).max_finished(usize::MAX);
     stream.set_size(50);
     assert_eq!(stream.size(), 2);
     let mut stream = pin!(stream);
@@ -145,21 +145,21 @@ fn backlog_and_size_are_at_most_the_slots() {
     assert_eq!(stream.finished(), 3);
 
     let parse = |text: &str| ready(text.parse::<u8>());
-    let mut stream = pin!(["1"; 9].into_iter().pool_map_inline(Slots::<2>, parse).fail_fast().backlog(usize::MAX));
+    let mut stream = pin!(["1"; 9].into_iter().pool_map_inline(Slots::<2>, parse).fail_fast().max_finished(usize::MAX));
     assert_eq!(poll_progress(stream.as_mut()), Poll::Ready(()));
     assert_eq!(stream.finished(), 3);
 
     let mut pool = InlinePool::<std::future::Ready<()>, 4, 1>::new();
     pool.set_size(0);
-    pool.set_backlog(9);
-    assert_eq!((pool.size(), pool.backlog()), (1, 4));
+    pool.set_max_finished(9);
+    assert_eq!((pool.size(), pool.max_finished()), (1, 4));
 }
 
 #[test]
 fn a_larger_set_does_not_outgrow_the_room_for_results() {
     let lab = Lab::default();
     // The results stay in their ring of four.
-    let mut stream = (0..100).pool_map_inline(Slots::<2>, |id| lab.job(id)).with_set(InlineSet::<_, 32>::new());
+    let mut stream = (0..100).pool_map_inline(Slots::<2>, |id| lab.job(id)).with_set(InlineSet::<32>);
     stream.set_size(50);
     let mut stream = pin!(stream.unordered());
     assert!(poll_next(stream.as_mut()).is_pending());
@@ -286,7 +286,7 @@ fn it_is_the_last_task_that_is_woken() {
 #[test]
 fn taking_a_result_makes_room_for_another() {
     let mut pool = InlinePool::<_, 1, 2>::new();
-    pool.set_backlog(0);
+    pool.set_max_finished(0);
     let mut pool = pin!(pool);
     let [first, second] = [1, 2].map(|value| pool.as_mut().try_spawn(ready(value)).unwrap());
     assert_eq!(poll_progress(pool.as_mut()), Poll::Ready(()));
@@ -445,7 +445,8 @@ fn dropping_drops_the_futures() {
 #[test]
 fn the_options_of_the_chain() {
     let parse = async |text: &str| text.parse::<u8>();
-    let mut results = pin!(["1", "2", "x", "4"].into_iter().pool_map_inline(Slots::<1>, parse).backlog(0).fail_fast());
+    let mut results =
+        pin!(["1", "2", "x", "4"].into_iter().pool_map_inline(Slots::<1>, parse).max_finished(0).fail_fast());
     assert_eq!(run(results.next()), Some(Ok(1)));
     assert_eq!(run(results.next()), Some(Ok(2)));
     assert!(matches!(run(results.next()), Some(Err(_))));
@@ -512,8 +513,6 @@ fn it_is_send_if_its_parts_are_and_says_its_counts() {
     is_send(&pool);
     assert_eq!(format!("{stream:?}"), "PoolMap { size: 2, active: 0, finished: 0, .. }");
     assert_eq!(format!("{pool:?}"), "InlinePool { size: 2, waiting: 0, active: 0, finished: 0, .. }");
-    let set = InlineSet::<(), 3>::default();
-    assert_eq!(format!("{set:?}"), "InlineSet { active: 0, slots: 3, .. }");
 }
 
 #[test]

@@ -25,10 +25,10 @@ type Job = Pin<Box<dyn Future<Output = usize>>>;
 
 on_both_sets! { a_future_that_is_woken_twice_while_it_is_polled_is_polled_again }
 
-fn a_future_that_is_woken_twice_while_it_is_polled_is_polled_again<S: ActiveSet<Job>>(set: impl Fn() -> S) {
+fn a_future_that_is_woken_twice_while_it_is_polled_is_polled_again<S: ActiveSet>(set: impl Fn() -> S) {
     // In the first word, in the first block, and in the second.
     for before in [0, 1, 63, 64, 100, 2000] {
-        let mut pool = Pool::with_set(usize::MAX, set());
+        let mut pool: Pool<Job, S> = Pool::with_set(usize::MAX, set());
         for _ in 0..before {
             pool.spawn_n(Box::pin(std::future::pending()));
         }

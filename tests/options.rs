@@ -28,23 +28,23 @@ macro_rules! started {
 }
 
 #[test]
-fn a_backlog_is_kept_by_the_options_after_it() {
-    // All 40 can start, since results that wait for the first do not count by default.
-    assert_eq!(started!(), 40);
-    // Where every result counts: the first, and the 5 that fill a backlog of 4 to beyond its brim.
-    assert_eq!(started!(.backlog(4)), 6);
-    assert_eq!(started!(.backlog(4).fail_fast()), 6);
-    assert_eq!(started!(.backlog(4).with_set(SlotSet::default())), 6);
-    assert_eq!(started!(.backlog(4).with_set(InlineSet::<_, 8>::new())), 6);
-    assert_eq!(started!(.fail_fast().backlog(4)), 6);
+fn a_max_finished_is_kept_by_the_options_after_it() {
+    // By default: the first, and 16 results for each slot that wait for it, and one more.
+    assert_eq!(started!(), 34);
+    // Where every result counts: the first, and the 5 that fill a bound on results of 4 to beyond its brim.
+    assert_eq!(started!(.max_finished(4)), 6);
+    assert_eq!(started!(.max_finished(4).fail_fast()), 6);
+    assert_eq!(started!(.max_finished(4).with_set(SlotSet)), 6);
+    assert_eq!(started!(.max_finished(4).with_set(InlineSet::<8>)), 6);
+    assert_eq!(started!(.fail_fast().max_finished(4)), 6);
     #[cfg(feature = "std")]
-    assert_eq!(started!(.backlog(4).catch_unwind()), 6);
+    assert_eq!(started!(.max_finished(4).catch_unwind()), 6);
     #[cfg(feature = "std")]
-    assert_eq!(started!(.catch_unwind().backlog(4)), 6);
+    assert_eq!(started!(.catch_unwind().max_finished(4)), 6);
 }
 
 #[test]
-fn the_backlog_that_nobody_has_set_goes_with_the_size() {
+fn the_max_finished_that_nobody_has_set_goes_with_the_size() {
     let count = Cell::new(0);
     let make = |n: usize| {
         count.set(count.get() + 1);
@@ -55,19 +55,19 @@ fn the_backlog_that_nobody_has_set_goes_with_the_size() {
     assert_eq!((stream.finished(), count.get()), (8, 9));
     drop(stream);
     count.set(0);
-    let mut stream = pin!((0..40).pool_map(8, make).unordered().with_set(InlineSet::<_, 2>::new()));
+    let mut stream = pin!((0..40).pool_map(8, make).unordered().with_set(InlineSet::<2>));
     assert!(poll_next(&mut stream).is_ready());
     assert_eq!((stream.finished(), count.get()), (2, 3));
 }
 
 #[test]
 fn a_size_is_no_more_than_the_set_has_room_for() {
-    let mut stream = pin!((0..9).pool_map(4, |_| pending::<()>()).with_set(InlineSet::<_, 2>::new()));
+    let mut stream = pin!((0..9).pool_map(4, |_| pending::<()>()).with_set(InlineSet::<2>));
     assert_eq!(stream.size(), 2);
     assert!(poll_next(&mut stream).is_pending());
     assert_eq!((stream.size(), stream.active()), (2, 2));
 
-    let stream = (0..9).pool_map(4, |_| pending::<()>()).with_set(InlineSet::<_, 8>::new());
+    let stream = (0..9).pool_map(4, |_| pending::<()>()).with_set(InlineSet::<8>);
     assert_eq!(stream.size(), 4);
 }
 
@@ -76,7 +76,7 @@ fn a_size_is_no_more_than_the_set_has_room_for() {
 fn a_set_cannot_be_exchanged_after_the_first_poll() {
     let mut stream = (0..9).pool_map(2, ready);
     assert!(poll_next(&mut stream).is_ready());
-    let _ = stream.with_set(SlotSet::default());
+    let _ = stream.with_set(SlotSet);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn results_that_are_held_are_kept_when_the_order_is_given_up() {
 fn the_rule_of_batches_is_asked_about_the_error_that_ends_the_chain() {
     let asked = RefCell::new(Vec::new());
     let fallible = |n| ready(if n == 2 { Err(n) } else { Ok(n) });
-    let batches = (0..4).pool_map(1, fallible).backlog(0).fail_fast().batches(|result| {
+    let batches = (0..4).pool_map(1, fallible).max_finished(0).fail_fast().batches(|result| {
         asked.borrow_mut().push(*result);
         false
     });

@@ -28,7 +28,7 @@ use futures::stream::{Stream, StreamExt};
 use futures_pool::inline::Slots;
 use futures_pool::{ActiveSet, InlinePool, Pool, SlotSet, UnorderedSet, prelude::*};
 
-use probes::{Backlog, Job, Lab, OUTSIDE, Output, Role, Site, Source, Stage, is_planted};
+use probes::{Job, Lab, MaxFinished, OUTSIDE, Output, Role, Site, Source, Stage, is_planted};
 
 /// Every place at which code of the user's runs.
 const SITES: [Site; 30] = [
@@ -172,7 +172,7 @@ struct Bench {
 impl Bench {
     fn new(plan: Plan, exceptions: Exceptions) -> Self {
         let lab = Lab::new(plan.seed);
-        let pool = lab.account(plan.size, Backlog::KeptAtTimes(plan.size));
+        let pool = lab.account(plan.size, MaxFinished::KeptAtTimes(plan.size));
         let (rings, waker) = (Arc::default(), RefCell::default());
         lab.plant(plan.site, plan.after);
         let rng = RefCell::new(Rng::with_seed(plan.seed));
@@ -412,7 +412,7 @@ const SIZES: [usize; 2] = [1, 3];
 
 trait Set {
     const EXCEPTIONS: Exceptions;
-    type Of<F: Future>: ActiveSet<F> + Default;
+    type Kind: ActiveSet + Default;
 }
 
 struct SlotSets;
@@ -420,14 +420,14 @@ struct SlotSets;
 impl Set for SlotSets {
     // Without `std` it has an `AtomicWaker` for every task, as `UnorderedSet` has.
     const EXCEPTIONS: Exceptions = Exceptions { goes_deaf: cfg!(not(feature = "std")), ..NONE };
-    type Of<F: Future> = SlotSet<F>;
+    type Kind = SlotSet;
 }
 
 struct UnorderedSets;
 
 impl Set for UnorderedSets {
     const EXCEPTIONS: Exceptions = Exceptions { loses_output: true, goes_deaf: true, wakes_inside: true };
-    type Of<F: Future> = UnorderedSet<F>;
+    type Kind = UnorderedSet;
 }
 
 /// Makes a test of each function named, on each set.
@@ -451,7 +451,7 @@ const CATCHING: &str = "catch_unwind";
 
 macro_rules! chain {
     ($set:ident, $bench:ident) => {
-        $bench.items().pool_map($bench.plan.size, |_| $bench.make()).with_set($set::Of::default())
+        $bench.items().pool_map($bench.plan.size, |_| $bench.make()).with_set($set::Kind::default())
     };
 }
 
@@ -461,9 +461,9 @@ fn chain_forms<S: Set>() -> Vec<Form> {
     let mut forms: Vec<Form> = vec![
         ("ordered", |bench| bench.stream(chain!(S, bench), |output| bench.deliver(output))),
         ("unordered", |bench| bench.stream(chain!(S, bench).unordered(), |output| bench.deliver(output))),
-        ("backlog of 0", |bench| {
-            bench.lab.set_backlog(bench.pool, Backlog::Kept(0));
-            bench.stream(chain!(S, bench).backlog(0), |output| bench.deliver(output));
+        ("max_finished of 0", |bench| {
+            bench.lab.set_max_finished(bench.pool, MaxFinished::Kept(0));
+            bench.stream(chain!(S, bench).max_finished(0), |output| bench.deliver(output));
         }),
         ("indexed", |bench| bench.stream(chain!(S, bench).indexed(), |(_, output)| bench.deliver(output))),
         (".await", |bench| {
@@ -500,24 +500,24 @@ fn chain_forms<S: Set>() -> Vec<Form> {
             bench.stream(stream, |output| bench.deliver(output));
         }),
         ("a stage above", |bench| {
-            let upper = bench.lab.account(2, Backlog::Kept(2));
+            let upper = bench.lab.account(2, MaxFinished::Kept(2));
             bench.lab.count_due_only(upper);
             let stage = |output| {
                 bench.deliver(output);
                 bench.lab.job(upper)
             };
-            let stream = chain!(S, bench).pool_map(2, stage).with_set(S::Of::default());
+            let stream = chain!(S, bench).pool_map(2, stage).with_set(S::Kind::default());
             bench.stream(stream, |output| bench.deliver(output));
         }),
         (CALLBACKS, |bench| {
             // The slot is taken for longer than the account knows.
-            bench.lab.set_backlog(bench.pool, Backlog::Unknown);
+            bench.lab.set_max_finished(bench.pool, MaxFinished::Unknown);
             let follow = |output: Output, bench: &Bench| {
                 bench.lab.touch(Site::Closure(Role::Callback));
                 outside(&bench.lab, Role::Callback).map(|()| output)
             };
             let make = |_| bench.make().callback(follow, bench);
-            let stream = bench.items().pool_map(bench.plan.size, make).with_set(S::Of::default());
+            let stream = bench.items().pool_map(bench.plan.size, make).with_set(S::Kind::default());
             bench.stream(stream, |output| bench.deliver(output));
         }),
         ("driven behind an adaptor", |bench| {
@@ -528,7 +528,7 @@ fn chain_forms<S: Set>() -> Vec<Form> {
     #[cfg(feature = "std")]
     forms.push((CATCHING, |bench| {
         // A panic is held like a result, of which the account does not know.
-        bench.lab.set_backlog(bench.pool, Backlog::Unknown);
+        bench.lab.set_max_finished(bench.pool, MaxFinished::Unknown);
         bench.stream(chain!(S, bench).catch_unwind(), |result| {
             if let Ok(output) = result {
                 bench.deliver(output);
@@ -555,7 +555,7 @@ fn a_chain<S: Set>() {
 fn a_chain_that_is_dropped<S: Set>() {
     each_plan("a chain, dropped", &SIZES, |plan| {
         let bench = Bench::new(plan, S::EXCEPTIONS);
-        let mut stream = Box::pin(chain!(S, bench).backlog(3));
+        let mut stream = Box::pin(chain!(S, bench).max_finished(3));
         for _ in 0..4 {
             if let Some(Poll::Ready(Some(output))) = bench.call(|cx| stream.as_mut().poll_next(cx)) {
                 bench.deliver(output);
@@ -575,9 +575,9 @@ fn a_chain_that_fails_fast<S: Set>() {
         let bench = Bench::new(plan, S::EXCEPTIONS);
         let fails = |job: Job, item| job.map(move |output| if item == 2 { Err(output) } else { Ok(output) });
         let chain = bench.items().pool_map(plan.size, |item| fails(bench.make(), item));
-        bench.lab.set_backlog(bench.pool, Backlog::KeptAtTimes(1));
+        bench.lab.set_max_finished(bench.pool, MaxFinished::KeptAtTimes(1));
         let mut error = false;
-        bench.stream(chain.backlog(1).fail_fast().with_set(S::Of::default()), |result| match result {
+        bench.stream(chain.max_finished(1).fail_fast().with_set(S::Kind::default()), |result| match result {
             Ok(output) => bench.deliver(output),
             Err(output) => {
                 assert_eq!(bench.lab.alive(), 1, "{plan}: when the error is seen, not all else is gone");
@@ -600,7 +600,7 @@ fn a_chain_that_fails_fast<S: Set>() {
 
 // The pool.
 
-type PoolForm<S> = (&'static str, fn(&Bench, &mut Pool<Job, <S as Set>::Of<Job>>) -> Option<usize>);
+type PoolForm<S> = (&'static str, fn(&Bench, &mut Pool<Job, <S as Set>::Kind>) -> Option<usize>);
 
 /// The uses of a pool that has futures in it. They return the future that may be gone after the panic.
 fn pool_forms<S: Set>() -> Vec<PoolForm<S>> {
@@ -629,7 +629,7 @@ fn pool_forms<S: Set>() -> Vec<PoolForm<S>> {
             None
         }),
         ("join", |bench, pool| {
-            bench.lab.set_backlog(bench.pool, Backlog::Ignored);
+            bench.lab.set_max_finished(bench.pool, MaxFinished::Ignored);
             bench.once(pool.join());
             None
         }),
@@ -670,7 +670,7 @@ fn pool_forms<S: Set>() -> Vec<PoolForm<S>> {
         ("set_size", |bench, pool| {
             let size = pool.size();
             bench.guard(|| pool.set_size(size));
-            bench.guard(|| pool.set_backlog(size));
+            bench.guard(|| pool.set_max_finished(size));
             bench.guard(|| pool.pause());
             bench.guard(|| pool.resume());
             pool.resume();
@@ -680,13 +680,13 @@ fn pool_forms<S: Set>() -> Vec<PoolForm<S>> {
 }
 
 #[track_caller]
-fn assert_counts<A: ActiveSet<Job>>(bench: &Bench, pool: &Pool<Job, A>) {
+fn assert_counts<A: ActiveSet>(bench: &Bench, pool: &Pool<Job, A>) {
     let counts = [pool.waiting(), pool.active(), pool.finished(), pool.executed()];
     assert_eq!(counts, bench.lab.counts(bench.pool), "{}", bench.plan);
 }
 
 /// Fills a pool, and lets some of the futures go on.
-fn populate<A: ActiveSet<Job>>(bench: &Bench, pool: &mut Pool<Job, A>) {
+fn populate<A: ActiveSet>(bench: &Bench, pool: &mut Pool<Job, A>) {
     for _ in 0..bench.plan.size + 2 {
         let job = bench.job();
         bench.guard(|| pool.spawn_n(job));
@@ -703,12 +703,12 @@ fn a_pool<S: Set>() {
     for (name, form) in pool_forms::<S>() {
         sites += each_plan(name, &SIZES, |plan| {
             let bench = Bench::new(plan, S::EXCEPTIONS);
-            let mut pool = Pool::with_set(plan.size, S::Of::<Job>::default());
+            let mut pool = Pool::with_set(plan.size, S::Kind::default());
             populate(&bench, &mut pool);
             assert_counts(&bench, &pool);
             let own = form(&bench, &mut pool);
             assert_counts(&bench, &pool);
-            bench.lab.set_backlog(bench.pool, Backlog::Kept(plan.size));
+            bench.lab.set_max_finished(bench.pool, MaxFinished::Kept(plan.size));
             bench.stream(&mut pool, |(_, output)| bench.deliver(output));
             assert_counts(&bench, &pool);
             bench.guard(|| drop(pool));
@@ -725,7 +725,7 @@ fn a_pool_that_cancels<S: Set>() {
         let mut fired = false;
         for all in [false, true] {
             let bench = Bench::new(plan, S::EXCEPTIONS);
-            let mut pool = Pool::with_set(plan.size, S::Of::<Job>::default());
+            let mut pool = Pool::with_set(plan.size, S::Kind::default());
             let keys: Vec<_> = (0..plan.size + 3).map(|_| pool.spawn_n(bench.job())).collect();
             if let Some(Poll::Ready(Some((_, output)))) = bench.call(|cx| pool.poll_next_unpin(cx)) {
                 bench.deliver(output);
@@ -756,7 +756,7 @@ fn a_pool_that_cancels<S: Set>() {
 fn a_pool_that_is_dropped<S: Set>() {
     each_plan("a pool, dropped", &SIZES, |plan| {
         let bench = Bench::new(plan, S::EXCEPTIONS);
-        let mut pool = Pool::with_set(plan.size, S::Of::<Job>::default());
+        let mut pool = Pool::with_set(plan.size, S::Kind::default());
         populate(&bench, &mut pool);
         bench.call(|cx| pin!(pool.join()).poll(cx));
         bench.guard(|| drop(pool));
@@ -883,7 +883,7 @@ mod scopes {
     use std::sync::atomic::AtomicBool;
 
     use futures::task::AtomicWaker;
-    use futures_pool::{LocalScope, Stopped, iterwait, local_scope};
+    use futures_pool::{LocalScope, TaskError, iterwait, local_scope};
 
     use super::*;
 
@@ -1029,11 +1029,11 @@ mod scopes {
     type Results = Rc<RefCell<[usize; 2]>>;
 
     /// Delivers an output, or counts that it was cancelled, or has panicked.
-    fn settle(bench: &Bench, results: &Results, result: Result<Output, Stopped>) {
+    fn settle(bench: &Bench, results: &Results, result: Result<Output, TaskError>) {
         match result {
             Ok(output) => bench.deliver(output),
-            Err(Stopped::Cancelled) => results.borrow_mut()[0] += 1,
-            Err(Stopped::Panicked(_)) => results.borrow_mut()[1] += 1,
+            Err(TaskError::Cancelled) => results.borrow_mut()[0] += 1,
+            Err(TaskError::Panicked(_)) => results.borrow_mut()[1] += 1,
         }
     }
 
@@ -1055,7 +1055,7 @@ mod scopes {
         actors.push(Actor::stream("iterwait", iterwait(pool.map_n(0..2, |_| bench.job())), settle));
         let batches = pool
             .itermap(0..3, |_| bench.job())
-            .batches(|result: &Result<Output, Stopped>| result.as_ref().is_ok_and(|output| bench.when(output)));
+            .batches(|result: &Result<Output, TaskError>| result.as_ref().is_ok_and(|output| bench.when(output)));
         let batches = batches.timeout(|| bench.timer());
         actors.push(Actor::stream("itermap", batches, move |batch| batch.into_iter().for_each(settle)));
         actors
@@ -1065,7 +1065,7 @@ mod scopes {
     fn handles_outside() {
         let sites = each_plan("a scope, handles outside", &SIZES, |plan| {
             let bench = Bench::new(plan, NONE);
-            bench.lab.set_backlog(bench.pool, Backlog::Unknown);
+            bench.lab.set_max_finished(bench.pool, MaxFinished::Unknown);
             let (gate, results) = (Rc::new(Gate::default()), Results::default());
             let mut handle = None;
             let scope = local_scope(plan.size, |pool: LocalScope<'static>| {
@@ -1119,7 +1119,7 @@ mod scopes {
     fn a_map_that_is_dropped_after_its_panic() {
         each_plan("two maps", &SIZES, |plan| {
             let bench = &Bench::new(plan, NONE);
-            bench.lab.set_backlog(bench.pool, Backlog::Unknown);
+            bench.lab.set_max_finished(bench.pool, MaxFinished::Unknown);
             let (gate, mut handle) = (Rc::new(Gate::default()), None);
             let scope = local_scope(plan.size, |pool: LocalScope<'static>| {
                 handle = Some(pool);

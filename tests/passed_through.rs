@@ -152,35 +152,6 @@ fn to_a_stage_put_directly_on_it() {
 }
 
 #[test]
-fn whether_a_stream_has_done_all_once_it_has_ended() {
-    struct Simple;
-
-    impl Stream for Simple {
-        type Item = ();
-
-        fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<()>> {
-            Poll::Ready(None)
-        }
-    }
-
-    impl Progress for Simple {
-        fn poll_progress(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-            Poll::Ready(())
-        }
-
-        fn is_idle_for_good(&self) -> bool {
-            true
-        }
-    }
-
-    // A chain may have futures in flight below an adaptor that has ended.
-    let mut chain = (0..4).pool_map(4, twice);
-    assert!(!chain.is_idle_for_good() && Simple.is_idle_for_good());
-    assert!(!Progress::is_idle_for_good(&&mut chain) && Progress::is_idle_for_good(&&mut Simple));
-    assert!(!pin!(chain).is_idle_for_good() && Progress::is_idle_for_good(&pin!(Simple)));
-}
-
-#[test]
 fn a_stage_lets_go_of_a_source_that_has_ended() {
     struct Counts<'a>(&'a Cell<usize>);
 

@@ -171,7 +171,7 @@ async fn nothing_is_quadratic_under_the_coop_budget_in_a_chain() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_quadratic_under_the_coop_budget_on_futures_unordered_as_the_set() {
-    let set = futures_pool::UnorderedSet::default();
+    let set = futures_pool::UnorderedSet;
     let chain = |polls| (0..MANY).pool_map(MANY, move |_| receive_four(&polls)).with_set(set).unordered();
     let polls = polls_each(MANY, |polls| chain(polls).count()).await;
     assert!(polls <= ENOUGH, "{polls} polls each");
@@ -206,7 +206,7 @@ async fn twin_buffer_unordered_is_quadratic_under_the_coop_budget() {
 
 // Row: a freed slot stays empty until the next poll.
 
-fn a_freed_slot_does_not_stay_empty_until_the_next_poll<S: ActiveSet<Gate>>(set: impl Fn() -> S) {
+fn a_freed_slot_does_not_stay_empty_until_the_next_poll<S: ActiveSet>(set: impl Fn() -> S) {
     let gates = Gates::default();
     let mut stream = (0..9).pool_map(2, gates.all()).with_set(set()).unordered();
     assert!(poll_next(&mut stream).is_pending());
@@ -227,7 +227,7 @@ fn twin_buffer_unordered_leaves_a_freed_slot_empty() {
 
 // Row: new futures are pushed but not polled.
 
-fn what_is_started_is_polled_at_once<S: ActiveSet<Gate>>(set: impl Fn() -> S) {
+fn what_is_started_is_polled_at_once<S: ActiveSet>(set: impl Fn() -> S) {
     let gates = Gates::default();
     gates.open(0);
     let mut stream = (0..9).pool_map(3, gates.all()).with_set(set());
@@ -246,7 +246,7 @@ fn twin_buffer_unordered_does_not_poll_what_it_has_pushed() {
 
 // Row: up to n - 1 slots idle behind one slow head.
 
-fn a_slow_head_idles_no_slot<S: ActiveSet<Gate>>(set: impl Fn() -> S) {
+fn a_slow_head_idles_no_slot<S: ActiveSet>(set: impl Fn() -> S) {
     let gates = Gates::default();
     let mut stream = (0..9).pool_map(4, gates.all()).with_set(set());
     assert!(poll_next(&mut stream).is_pending());
@@ -342,7 +342,7 @@ impl Future for Boom {
     }
 }
 
-fn a_panic_costs_no_slot<S: ActiveSet<future::Either<Gate, Boom>>>(set: impl Fn() -> S) {
+fn a_panic_costs_no_slot<S: ActiveSet>(set: impl Fn() -> S) {
     let gates = Gates::default();
     (0..4).for_each(|item| gates.open(item));
     let stream = (0..4).pool_map(1, panic_at_first(&gates)).with_set(set());
@@ -371,7 +371,7 @@ fn twin_futures_buffered_loses_a_slot_with_a_panic() {
 
 // Row: the limit is not kept.
 
-fn the_limit_is_kept<S: ActiveSet<Gate>>(set: impl Fn() -> S) {
+fn the_limit_is_kept<S: ActiveSet>(set: impl Fn() -> S) {
     let gates = Gates::default();
     let mut pool = Pool::with_set(3, set());
     assert_eq!(pool.map_n(0..20, gates.all()).len(), 20);
@@ -386,7 +386,7 @@ fn the_limit_is_kept<S: ActiveSet<Gate>>(set: impl Fn() -> S) {
 
 // Row: cancelling a queued item leaves it in its place, or never settles its handle.
 
-fn a_cancelled_item_leaves_its_place_in_the_queue_at_once<S: ActiveSet<Gate>>(set: impl Fn() -> S) {
+fn a_cancelled_item_leaves_its_place_in_the_queue_at_once<S: ActiveSet>(set: impl Fn() -> S) {
     let gates = Gates::default();
     let mut pool = Pool::with_set(1, set());
     let keys: Vec<_> = pool.map_n(0..4, gates.all()).collect();
@@ -450,7 +450,7 @@ fn the_names_stand_beside_those_of_other_extension_traits() {
 
     let lengths = run(async { ["a", "bc"].iter().pool_map(2, async |word| word.len()).await });
     assert_eq!(lengths, [1, 2]);
-    let stages = stream::iter([1, 2]).pool_map(2, async |x| x * 2).pool_map(2, async |x| x + 1).backlog(3);
+    let stages = stream::iter([1, 2]).pool_map(2, async |x| x * 2).pool_map(2, async |x| x + 1).max_finished(3);
     assert_eq!(run(stages.unordered().collect::<Vec<_>>()), [3, 5]);
     // `StreamExt` has a `catch_unwind` too, of another type.
     let caught: Vec<Result<i32, Panic>> = run(stream::iter([1]).pool_map(2, ready).catch_unwind().collect());
@@ -465,7 +465,7 @@ fn the_names_stand_beside_those_of_other_extension_traits() {
 
 // Row: removing a future from a `FuturesUnordered` leaves a husk that still counts and never ends.
 
-fn a_future_that_was_removed_leaves_no_husk<S: ActiveSet<Gate>>(set: impl Fn() -> S) {
+fn a_future_that_was_removed_leaves_no_husk<S: ActiveSet>(set: impl Fn() -> S) {
     let gates = Gates::default();
     let mut pool = Pool::with_set(3, set());
     let keys: Vec<_> = pool.map_n(0..3, gates.all()).collect();
@@ -493,7 +493,7 @@ fn twin_futures_unordered_keeps_a_husk() {
 
 // Row: per-wake cost proportional to size.
 
-fn a_wake_up_in_a_pool_of_1024_polls_one_future<S: ActiveSet<Gate>>(set: impl Fn() -> S) {
+fn a_wake_up_in_a_pool_of_1024_polls_one_future<S: ActiveSet>(set: impl Fn() -> S) {
     let gates = Gates::default();
     let mut stream = (0..1024).pool_map(1024, gates.all()).with_set(set()).unordered();
     assert_eq!(drain(&mut stream), (vec![], false));
@@ -508,7 +508,7 @@ fn a_wake_up_in_a_pool_of_1024_polls_one_future<S: ActiveSet<Gate>>(set: impl Fn
     }
 }
 
-fn a_wake_up_in_a_keyed_pool_of_1024_polls_one_future<S: ActiveSet<Gate>>(set: impl Fn() -> S) {
+fn a_wake_up_in_a_keyed_pool_of_1024_polls_one_future<S: ActiveSet>(set: impl Fn() -> S) {
     let gates = Gates::default();
     let mut pool = Pool::with_set(1024, set());
     let keys: Vec<_> = pool.map_n(0..1024, gates.all()).collect();

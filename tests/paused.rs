@@ -3,7 +3,7 @@
 mod common;
 
 use std::cell::Cell;
-use std::future::{Future, Ready, ready};
+use std::future::{Future, ready};
 use std::pin::pin;
 use std::task::{Context, Poll};
 
@@ -16,7 +16,7 @@ on_both_sets! {
     map_all_sleeps_on_a_paused_pool,
 }
 
-fn spawn_sleeps_on_a_paused_pool<S: ActiveSet<Ready<u32>>>(set: impl FnOnce() -> S) {
+fn spawn_sleeps_on_a_paused_pool<S: ActiveSet>(set: impl FnOnce() -> S) {
     let mut pool = Pool::with_set(1, set());
     pool.pause();
     let (wakes, waker) = Wakes::new();
@@ -28,7 +28,7 @@ fn spawn_sleeps_on_a_paused_pool<S: ActiveSet<Ready<u32>>>(set: impl FnOnce() ->
     assert_eq!((wakes.count(), run(pool.exec(ready(3)))), (1, 3));
 }
 
-fn map_all_sleeps_on_a_paused_pool<S: ActiveSet<Ready<u32>>>(set: impl FnOnce() -> S) {
+fn map_all_sleeps_on_a_paused_pool<S: ActiveSet>(set: impl FnOnce() -> S) {
     let mut pool = Pool::with_set(1, set());
     pool.pause();
     let taken = Cell::new(0);

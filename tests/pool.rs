@@ -10,7 +10,7 @@ use std::fmt::Debug;
 use std::future::{Pending, Ready, pending, ready};
 use std::hash::Hash;
 use std::iter;
-use std::marker::{PhantomData, PhantomPinned};
+use std::marker::PhantomPinned;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -21,7 +21,6 @@ use std::thread;
 
 use futures::channel::oneshot;
 use futures::stream::{FusedStream, Stream, StreamExt};
-use futures_pool::pool::{IterMap, KeyedIterMap};
 use futures_pool::{ActiveSet, Key, Keys, Pool, Progress, SlotSet, UnorderedSet, yield_when};
 
 use common::{Wakes, poll_next, run};
@@ -30,23 +29,23 @@ use common::{Wakes, poll_next, run};
 
 /// An active set for futures of any type.
 trait Set {
-    type Of<F: Future>: ActiveSet<F> + Default;
+    type Kind: ActiveSet + Default;
 
-    fn pool<F: Future>(size: usize) -> Pool<F, Self::Of<F>> {
-        Pool::with_set(size, Self::Of::default())
+    fn pool<F: Future>(size: usize) -> Pool<F, Self::Kind> {
+        Pool::with_set(size, Self::Kind::default())
     }
 }
 
 struct Slots;
 
 impl Set for Slots {
-    type Of<F: Future> = SlotSet<F>;
+    type Kind = SlotSet;
 }
 
 struct Unordered;
 
 impl Set for Unordered {
-    type Of<F: Future> = UnorderedSet<F>;
+    type Kind = UnorderedSet;
 }
 
 /// Makes a test on each set of each function named; one that is not named here is dead code to the compiler.
@@ -204,13 +203,13 @@ fn poll_next_as<S: Stream + Unpin>(stream: &mut S, waker: &Waker) -> Poll<Option
 }
 
 /// Polls the pool once, and takes no result.
-fn drive<F: Future, A: ActiveSet<F>>(pool: &mut Pool<F, A>) {
+fn drive<F: Future, A: ActiveSet>(pool: &mut Pool<F, A>) {
     let _ = poll_once(pool.join());
 }
 
 /// Polls the pool until nothing is waiting, with however many calls that takes.
 #[track_caller]
-fn start_all<F: Future, A: ActiveSet<F>>(pool: &mut Pool<F, A>) {
+fn start_all<F: Future, A: ActiveSet>(pool: &mut Pool<F, A>) {
     let mut calls = 0;
     while pool.waiting() > 0 {
         drive(pool);
@@ -220,7 +219,7 @@ fn start_all<F: Future, A: ActiveSet<F>>(pool: &mut Pool<F, A>) {
 }
 
 /// Takes the outputs that the stream gives until it is pending or at its end, in ascending order.
-fn outputs<F: Future<Output = u32>, A: ActiveSet<F>>(pool: &mut Pool<F, A>) -> Vec<u32> {
+fn outputs<F: Future<Output = u32>, A: ActiveSet>(pool: &mut Pool<F, A>) -> Vec<u32> {
     let mut outputs = Vec::new();
     while let Poll::Ready(Some((_, output))) = poll_next(pool) {
         outputs.push(output);
@@ -236,7 +235,7 @@ fn assert_panics<T>(f: impl FnOnce() -> T) {
 
 /// Asserts that a pool, in which nothing may be waiting or active, still has `size` slots and all of them work.
 #[track_caller]
-fn assert_sound<A: ActiveSet<Job>>(pool: &mut Pool<Job, A>) {
+fn assert_sound<A: ActiveSet>(pool: &mut Pool<Job, A>) {
     assert_eq!(pool.len(), 0);
     let jobs: Vec<_> = iter::repeat_with(Hand::default).take(pool.size() + 1).collect();
     let keys: Vec<_> = pool.map_n(&jobs, job).collect();
@@ -249,7 +248,7 @@ fn assert_sound<A: ActiveSet<Job>>(pool: &mut Pool<Job, A>) {
     }
 }
 
-fn counts<F: Future, A: ActiveSet<F>>(pool: &Pool<F, A>) -> [usize; 4] {
+fn counts<F: Future, A: ActiveSet>(pool: &Pool<F, A>) -> [usize; 4] {
     [pool.waiting(), pool.active(), pool.finished(), pool.executed()]
 }
 
@@ -424,9 +423,9 @@ fn spawn_behind_a_queue_longer_than_the_polls_of_one_call_mixes_up_no_keys<S: Se
     }
 }
 
-fn spawn_starts_futures_whatever_the_backlog<S: Set>() {
+fn spawn_starts_futures_whatever_the_max_finished<S: Set>() {
     let mut pool = S::pool(1);
-    pool.set_backlog(0);
+    pool.set_max_finished(0);
     let _ = pool.map_n([1, 2, 3], done);
     run(pool.spawn(done(4)));
     assert_eq!(counts(&pool), [0, 0, 4, 4]);
@@ -512,9 +511,9 @@ fn exec_runs_beside_the_others_which_keep_their_results<S: Set>() {
     assert_eq!(keys.iter().map(|&key| pool.take_result(key)).collect::<Vec<_>>(), [Some(1), Some(2)]);
 }
 
-fn exec_ends_whatever_the_backlog<S: Set>() {
+fn exec_ends_whatever_the_max_finished<S: Set>() {
     let mut pool = S::pool(1);
-    pool.set_backlog(0);
+    pool.set_max_finished(0);
     let _ = pool.map_n([1, 2], done);
     assert_eq!(run(pool.exec(done(3))), 3);
     assert_eq!(outputs(&mut pool), [1, 2]);
@@ -582,9 +581,9 @@ fn wait_is_none_at_once_for_what_the_pool_does_not_hold<S: Set>() {
     }
 }
 
-fn wait_starts_futures_whatever_the_backlog<S: Set>() {
+fn wait_starts_futures_whatever_the_max_finished<S: Set>() {
     let mut pool = S::pool(1);
-    pool.set_backlog(0);
+    pool.set_max_finished(0);
     let keys: Vec<_> = pool.map_n(0..5, done).collect();
     assert_eq!(run(pool.wait(keys[4])), Some(4));
     assert_eq!(outputs(&mut pool), [0, 1, 2, 3]);
@@ -663,7 +662,7 @@ fn results_taken_by_key_do_not_come_again_and_leave_the_rest_in_order<S: Set>() 
 
 fn a_result_taken_by_its_key_makes_room_and_wakes_the_task_that_last_polled<S: Set>() {
     let mut pool = S::pool(2);
-    pool.set_backlog(0);
+    pool.set_max_finished(0);
     let jobs: [_; 3] = hands();
     let keys: Vec<_> = pool.map_n(&jobs, job).collect();
     let (wakes, task) = Wakes::new();
@@ -685,9 +684,9 @@ fn a_result_taken_by_its_key_makes_room_and_wakes_the_task_that_last_polled<S: S
     assert!(after > before);
 }
 
-fn join_ends_once_nothing_is_waiting_or_active_whatever_the_backlog<S: Set>() {
+fn join_ends_once_nothing_is_waiting_or_active_whatever_the_max_finished<S: Set>() {
     let mut pool = S::pool(2);
-    pool.set_backlog(0);
+    pool.set_max_finished(0);
     let [last] = hands();
     let keys: Vec<_> = pool.map_n(0..100, done).collect();
     pool.spawn_n(last.job());
@@ -774,7 +773,7 @@ fn map_all_of_a_million_items_queues_nothing<S: Set>() {
 
 fn map_all_of_nothing_is_empty<S: Set>() {
     let mut pool = S::pool(1);
-    assert_eq!(run(pool.map_all([], done)), []);
+    assert_eq!(run(pool.map_all([], done)), [0; 0]);
 }
 
 /// The iterator says that it is empty, so there is no slot to wait for.
@@ -801,9 +800,9 @@ fn map_all_runs_beside_the_others_which_keep_their_results<S: Set>() {
     assert_eq!(before.iter().map(|&key| pool.take_result(key)).collect::<Vec<_>>(), [Some(10), Some(20)]);
 }
 
-fn map_all_ends_whatever_the_backlog<S: Set>() {
+fn map_all_ends_whatever_the_max_finished<S: Set>() {
     let mut pool = S::pool(1);
-    pool.set_backlog(0);
+    pool.set_max_finished(0);
     let _ = pool.map_n([1, 2], done);
     assert_eq!(run(pool.map_all(3..10, done)), [3, 4, 5, 6, 7, 8, 9]);
     assert_eq!(outputs(&mut pool), [1, 2]);
@@ -939,9 +938,9 @@ fn itermap_has_an_exact_size_hint_and_says_when_it_has_ended<S: Set>() {
     assert_eq!(poll_next(&mut results), Poll::Ready(None), "it stays at its end");
 }
 
-fn itermap_ends_whatever_the_backlog<S: Set>() {
+fn itermap_ends_whatever_the_max_finished<S: Set>() {
     let mut pool = S::pool(1);
-    pool.set_backlog(0);
+    pool.set_max_finished(0);
     let _ = pool.map_n([1, 2], done);
     assert_eq!(run(pool.itermap(3..8, done).collect::<Vec<_>>()), [3, 4, 5, 6, 7]);
     assert_eq!(outputs(&mut pool), [1, 2]);
@@ -1036,37 +1035,37 @@ fn results_come_in_the_order_in_which_they_finished_also_those_an_itermap_left<S
     assert_eq!(order, [1, 2, 3]);
 }
 
-// The backlog.
+// The bound on results.
 
-fn the_backlog_is_the_size_until_it_is_set<S: Set>() {
+fn the_max_finished_is_the_size_until_it_is_set<S: Set>() {
     let mut pool = S::pool::<Ready<()>>(3);
-    assert_eq!(pool.backlog(), 3);
+    assert_eq!(pool.max_finished(), 3);
     pool.set_size(5);
-    assert_eq!(pool.backlog(), 5);
-    pool.set_backlog(2);
+    assert_eq!(pool.max_finished(), 5);
+    pool.set_max_finished(2);
     pool.set_size(7);
-    assert_eq!(pool.backlog(), 2);
+    assert_eq!(pool.max_finished(), 2);
 }
 
-/// Futures that finish at their first poll, so that the backlog is all that stops the pool.
-fn the_stream_starts_a_future_while_at_most_a_backlog_of_results_is_held<S: Set>() {
-    for (backlog, executed) in [(None, 3), (Some(0), 1), (Some(1), 2), (Some(5), 6), (Some(usize::MAX), 20)] {
+/// Futures that finish at their first poll, so that the bound on results is all that stops the pool.
+fn the_stream_starts_a_future_while_at_most_a_max_finished_of_results_is_held<S: Set>() {
+    for (max_finished, executed) in [(None, 3), (Some(0), 1), (Some(1), 2), (Some(5), 6), (Some(usize::MAX), 20)] {
         let mut pool = S::pool(2);
-        if let Some(backlog) = backlog {
-            pool.set_backlog(backlog);
+        if let Some(max_finished) = max_finished {
+            pool.set_max_finished(max_finished);
         }
         let _ = pool.map_n(0..20, done);
         for taken in 1..=20 {
             assert!(poll_next(&mut pool).is_ready());
             let executed = usize::min(executed + taken - 1, 20);
-            assert_eq!(counts(&pool), [20 - executed, 0, executed - taken, executed], "{backlog:?}");
+            assert_eq!(counts(&pool), [20 - executed, 0, executed - taken, executed], "{max_finished:?}");
         }
     }
 }
 
-fn with_a_backlog_of_0_a_slot_is_refilled_only_once_the_last_result_is_taken<S: Set>() {
+fn with_a_max_finished_of_0_a_slot_is_refilled_only_once_the_last_result_is_taken<S: Set>() {
     let mut pool = S::pool(1);
-    pool.set_backlog(0);
+    pool.set_max_finished(0);
     let [a, b] = hands();
     let _ = pool.map_n([&a, &b], job);
     assert!(poll_next(&mut pool).is_pending());
@@ -1077,8 +1076,8 @@ fn with_a_backlog_of_0_a_slot_is_refilled_only_once_the_last_result_is_taken<S: 
     assert!(b.is_active());
 }
 
-/// Results in the pool from a `join`, so that the backlog is full; the futures in flight do not wait for it.
-fn a_full_backlog_does_not_stop_what_is_active<S: Set>() {
+/// Results in the pool from a `join`, so that the bound on results is full; the futures in flight do not wait for it.
+fn a_full_max_finished_does_not_stop_what_is_active<S: Set>() {
     let mut pool = S::pool(2);
     let [a, b] = hands();
     pool.spawn_n(a.job());
@@ -1125,18 +1124,18 @@ fn spawn_into_an_empty_paused_pool_does_not_start<S: Set>() {
     assert!(a.is_dropped() && pool.is_terminated());
 }
 
-fn a_paused_pool_stays_so_when_its_size_or_backlog_changes<S: Set>() {
+fn a_paused_pool_stays_so_when_its_size_or_max_finished_changes<S: Set>() {
     let mut pool = S::pool(1);
     let [a] = hands();
     pool.spawn_n(a.job());
     pool.pause();
     pool.set_size(2);
-    pool.set_backlog(5);
+    pool.set_max_finished(5);
     assert!(pool.is_paused());
     assert!(poll_next(&mut pool).is_pending());
     assert!(a.is_waiting());
     pool.resume();
-    assert_eq!((pool.size(), pool.backlog()), (2, 5));
+    assert_eq!((pool.size(), pool.max_finished()), (2, 5));
 }
 
 fn resume_wakes_the_task_that_last_polled_and_starts_what_waits<S: Set>() {
@@ -1180,7 +1179,7 @@ fn a_size_of_usize_max_costs_nothing_and_starts_everything<S: Set>() {
 }
 
 fn the_default_size_is_4<S: Set>() {
-    assert_eq!(Pool::<Ready<()>, S::Of<Ready<()>>>::default().size(), 4);
+    assert_eq!(Pool::<Ready<()>, S::Kind>::default().size(), 4);
 }
 
 fn no_more_and_no_less_than_size_are_active<S: Set>() {
@@ -1441,7 +1440,7 @@ fn executed_counts_those_that_ran_to_their_end_and_no_others<S: Set>() {
 
 /// The bound holds for each call, whatever it is, in a pool where everything is always woken and much is waiting.
 #[track_caller]
-fn assert_one_call_polls_at_most_64<S: Set>(call: impl FnOnce(&mut Pool<Job, S::Of<Job>>, &mut Context<'_>) -> bool) {
+fn assert_one_call_polls_at_most_64<S: Set>(call: impl FnOnce(&mut Pool<Job, S::Kind>, &mut Context<'_>) -> bool) {
     let mut pool = S::pool(1000);
     let jobs: [_; 400] = hands();
     jobs.iter().for_each(Hand::spin);
@@ -1899,29 +1898,13 @@ fn debug_prints_the_counts_and_asks_nothing_of_the_outputs<S: Set>() {
     assert!(format!("{:?}", pool.itermap([Mute], |mute| mute)).contains("waiting: 4"));
 }
 
-/// Asks whether a type is `Debug` in a way that compiles if it is not.
-struct Asks<T>(PhantomData<T>);
-
-#[allow(dead_code, reason = "only asked of a type that is not `Debug`")]
-trait Otherwise {
-    fn is_debug() -> bool {
-        false
-    }
-}
-
-impl<T> Otherwise for Asks<T> {}
-
-impl<T: Debug> Asks<T> {
-    fn is_debug() -> bool {
-        true
-    }
-}
-
 #[test]
 fn all_that_a_pool_makes_is_debug_whatever_its_futures_are() {
-    assert!(Asks::<Pool<Mute>>::is_debug());
-    assert!(Asks::<IterMap<'_, Mute>>::is_debug());
-    assert!(Asks::<KeyedIterMap<'_, Mute>>::is_debug(), "`keyed()`");
+    fn is_debug<T: Debug>(_: &T) {}
+    let mut pool = Pool::<Mute>::new(1);
+    is_debug(&pool);
+    is_debug(&pool.itermap([Mute], |mute| mute));
+    is_debug(&pool.itermap([Mute], |mute| mute).keyed());
 }
 
 // Promises that the compiler keeps.
@@ -1943,12 +1926,12 @@ where
     F: Future<Output: Send + Sync> + Send + Sync,
 {
     assert_send_sync::<Pool<F>>();
-    assert_send_sync::<Pool<F, UnorderedSet<F>>>();
+    assert_send_sync::<Pool<F, UnorderedSet>>();
 }
 
 const fn pools_are_unpin_whatever_their_futures_are<F: Future>() {
     assert_unpin::<Pool<F>>();
-    assert_unpin::<Pool<F, UnorderedSet<F>>>();
+    assert_unpin::<Pool<F, UnorderedSet>>();
 }
 
 const _: () = {
@@ -1971,20 +1954,29 @@ impl Future for OnlySend {
 }
 
 /// So that they can be awaited inside of `tokio::spawn`, with borrowed items.
-fn what_a_pool_of_send_futures_returns_is_send<S: Set<Of<OnlySend>: Send>>() {
+#[test]
+fn what_a_pool_of_send_futures_returns_is_send() {
     fn send<T: Send>(value: T) -> T {
         value
     }
-    let make = |()| OnlySend(Cell::new(()));
-    let items = [(); 3];
-    let mut pool = send(S::pool(2));
-    let key = run(send(pool.spawn(make(()))));
-    run(send(pool.exec(make(()))));
-    run(send(pool.map_all(items.iter().copied(), make)));
-    run(send(pool.wait(key)));
-    run(send(pool.join()));
-    drop(send(pool.itermap(items.iter().copied(), make).keyed()));
-    drop(send(pool.itermap(items.iter().copied(), make).batches(yield_when::all_completed)));
+
+    macro_rules! check {
+        ($set:expr) => {{
+            let make = |()| OnlySend(Cell::new(()));
+            let items = [(); 3];
+            let mut pool = send(Pool::with_set(2, $set));
+            let key = run(send(pool.spawn(make(()))));
+            run(send(pool.exec(make(()))));
+            run(send(pool.map_all(items.iter().copied(), make)));
+            run(send(pool.wait(key)));
+            run(send(pool.join()));
+            drop(send(pool.itermap(items.iter().copied(), make).keyed()));
+            drop(send(pool.itermap(items.iter().copied(), make).batches(yield_when::all_completed)));
+        }};
+    }
+
+    check!(SlotSet);
+    check!(UnorderedSet);
 }
 
 on_each_set! {
@@ -2000,26 +1992,26 @@ on_each_set! {
     spawn_starts_what_is_queued_and_then_its_own_in_one_call,
     spawn_comes_after_all_that_is_queued,
     spawn_behind_a_queue_longer_than_the_polls_of_one_call_mixes_up_no_keys,
-    spawn_starts_futures_whatever_the_backlog,
+    spawn_starts_futures_whatever_the_max_finished,
     spawn_dropped_while_it_waits_drops_its_future_and_nothing_else,
     spawn_dropped_before_its_first_poll_has_done_nothing,
     spawn_whose_future_finishes_at_its_first_poll_keeps_the_result,
     try_spawn_gives_the_future_back_unpolled_where_len_is_size,
     try_spawn_pushes_and_does_not_poll,
     exec_runs_beside_the_others_which_keep_their_results,
-    exec_ends_whatever_the_backlog,
+    exec_ends_whatever_the_max_finished,
     exec_dropped_while_it_waits_for_room_drops_its_future_and_nothing_else,
     exec_dropped_after_the_start_leaves_its_future_in_the_pool,
     wait_gives_the_result_of_one_that_is_waiting_active_or_finished,
     wait_is_none_at_once_for_what_the_pool_does_not_hold,
-    wait_starts_futures_whatever_the_backlog,
+    wait_starts_futures_whatever_the_max_finished,
     wait_dropped_half_way_loses_nothing,
     take_result_is_none_until_the_future_has_finished_and_after_it_was_taken,
     a_key_finds_what_was_started_and_finished_before_the_pool_was_asked_for_any,
     take_result_is_in_constant_time_however_many_results_are_held,
     results_taken_by_key_do_not_come_again_and_leave_the_rest_in_order,
     a_result_taken_by_its_key_makes_room_and_wakes_the_task_that_last_polled,
-    join_ends_once_nothing_is_waiting_or_active_whatever_the_backlog,
+    join_ends_once_nothing_is_waiting_or_active_whatever_the_max_finished,
     join_of_an_empty_pool_ends_at_once,
     join_dropped_half_way_loses_nothing,
     map_all_gives_results_in_the_order_of_the_items,
@@ -2028,7 +2020,7 @@ on_each_set! {
     map_all_of_nothing_is_empty,
     map_all_of_nothing_waits_for_nobody,
     map_all_runs_beside_the_others_which_keep_their_results,
-    map_all_ends_whatever_the_backlog,
+    map_all_ends_whatever_the_max_finished,
     map_all_dropped_half_way_leaves_what_was_started_and_takes_no_more,
     map_all_after_one_that_was_dropped_gives_its_own_results_only,
     itermap_pushes_all_at_once_and_gives_results_as_they_finish,
@@ -2037,7 +2029,7 @@ on_each_set! {
     itermap_that_is_dropped_leaves_all_the_rest_in_the_pool,
     itermap_of_nothing_ends_at_once_even_in_a_full_pool,
     itermap_has_an_exact_size_hint_and_says_when_it_has_ended,
-    itermap_ends_whatever_the_backlog,
+    itermap_ends_whatever_the_max_finished,
     itermap_after_one_that_was_dropped_gives_its_own_results_only,
     the_stream_gives_each_result_with_its_key_as_it_finishes,
     the_stream_is_at_its_end_when_the_pool_is_empty_and_goes_on_after_a_push,
@@ -2045,13 +2037,13 @@ on_each_set! {
     the_size_hint_is_exact,
     a_freed_slot_is_filled_and_its_future_polled_before_a_result_is_handed_over,
     results_come_in_the_order_in_which_they_finished_also_those_an_itermap_left,
-    the_backlog_is_the_size_until_it_is_set,
-    the_stream_starts_a_future_while_at_most_a_backlog_of_results_is_held,
-    with_a_backlog_of_0_a_slot_is_refilled_only_once_the_last_result_is_taken,
-    a_full_backlog_does_not_stop_what_is_active,
+    the_max_finished_is_the_size_until_it_is_set,
+    the_stream_starts_a_future_while_at_most_a_max_finished_of_results_is_held,
+    with_a_max_finished_of_0_a_slot_is_refilled_only_once_the_last_result_is_taken,
+    a_full_max_finished_does_not_stop_what_is_active,
     a_paused_pool_starts_nothing_and_finishes_what_is_active,
     spawn_into_an_empty_paused_pool_does_not_start,
-    a_paused_pool_stays_so_when_its_size_or_backlog_changes,
+    a_paused_pool_stays_so_when_its_size_or_max_finished_changes,
     resume_wakes_the_task_that_last_polled_and_starts_what_waits,
     a_size_of_0_is_taken_as_1,
     a_size_of_usize_max_costs_nothing_and_starts_everything,
@@ -2100,5 +2092,4 @@ on_each_set! {
     the_task_that_polled_last_is_woken,
     no_wake_up_from_another_thread_is_lost,
     debug_prints_the_counts_and_asks_nothing_of_the_outputs,
-    what_a_pool_of_send_futures_returns_is_send,
 }

@@ -22,7 +22,6 @@ use common::{Wakes, poll_next};
 use futures::channel::oneshot;
 use futures::future::{self, FutureExt, LocalBoxFuture};
 use futures::stream::{self, FusedStream, Stream, StreamExt};
-use futures_pool::map::{CatchUnwind, FailFast, Mapped, Ordered, Plain, Unordered};
 use futures_pool::prelude::*;
 use futures_pool::{ActiveSet, Panic, PoolMap, UnorderedSet, yield_when};
 use tokio::time::{Instant, sleep, timeout};
@@ -38,12 +37,13 @@ crate::on_both_sets! {
     an_item_is_pulled_only_when_there_is_a_slot_for_it,
     a_freed_slot_is_filled_and_polled_before_the_result_is_handed_over,
     ordered_with_a_slow_head_keeps_all_slots_busy,
-    results_behind_a_slow_head_do_not_count_against_the_default_backlog,
-    the_default_backlog_is_the_size,
-    backlog_zero_refills_only_once_the_last_result_is_taken,
-    backlog_n_starts_while_at_most_n_results_are_held,
-    a_backlog_counts_results_that_wait_for_their_turn,
-    backlog_max_stops_at_nothing_but_the_polls_of_one_call,
+    sixteen_results_for_each_slot_are_held_behind_a_slow_head,
+    awaited_results_are_held_without_a_bound_behind_a_slow_head,
+    the_default_max_finished_is_the_size,
+    max_finished_zero_refills_only_once_the_last_result_is_taken,
+    max_finished_n_starts_while_at_most_n_results_are_held,
+    a_max_finished_counts_results_that_wait_for_their_turn,
+    max_finished_max_stops_at_nothing_but_the_polls_of_one_call,
     growing_wakes_the_task_that_last_polled_and_fills_the_new_slots,
     shrinking_lets_the_surplus_finish,
     a_wake_up_reaches_the_task_that_polled_last,
@@ -411,7 +411,7 @@ fn ordered_gives_results_in_the_order_of_the_items() {
     assert_eq!(drain_items(&mut stream), [0, 1, 2, 3]);
 }
 
-fn unordered_gives_results_as_they_finish<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn unordered_gives_results_as_they_finish<S: ActiveSet>(set: impl Fn() -> S) {
     let lab = Lab::default();
     let mut stream = (0..4).pool_map(4, lab.steps()).with_set(set()).unordered();
     assert_eq!(poll_next(&mut stream), Poll::Pending);
@@ -471,7 +471,7 @@ fn the_closure_may_keep_state_and_its_futures_may_borrow_from_the_stack() {
 
 #[test]
 fn an_empty_source_gives_nothing_at_once() {
-    assert_eq!(run([0; 0].into_iter().pool_map(4, ready)), []);
+    assert_eq!(run([0; 0].into_iter().pool_map(4, ready)), [0; 0]);
     assert_eq!(poll_next(&mut iter::empty::<()>().pool_map(4, ready)), Poll::Ready(None));
     assert_eq!(poll_next(&mut stream::empty::<()>().pool_map(4, ready).unordered()), Poll::Ready(None));
 }
@@ -633,7 +633,7 @@ fn check_law(
     assert_eq!(results, (0..items).collect::<Vec<_>>());
 }
 
-fn check_law_in_both_orders<S: ActiveSet<Step>>(burst: usize, set: impl Fn() -> S) {
+fn check_law_in_both_orders<S: ActiveSet>(burst: usize, set: impl Fn() -> S) {
     for size in [1, 2, 5, 63] {
         let items = 5 * size + 3;
         let lab = Lab::default();
@@ -644,15 +644,15 @@ fn check_law_in_both_orders<S: ActiveSet<Step>>(burst: usize, set: impl Fn() -> 
     }
 }
 
-fn never_more_than_size_futures_are_active_and_never_fewer_while_items_wait<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn never_more_than_size_futures_are_active_and_never_fewer_while_items_wait<S: ActiveSet>(set: impl Fn() -> S) {
     check_law_in_both_orders(1, set);
 }
 
-fn the_law_holds_when_several_finish_between_two_polls<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn the_law_holds_when_several_finish_between_two_polls<S: ActiveSet>(set: impl Fn() -> S) {
     check_law_in_both_orders(3, set);
 }
 
-fn the_law_holds_on_a_stream_that_is_pending_now_and_then<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn the_law_holds_on_a_stream_that_is_pending_now_and_then<S: ActiveSet>(set: impl Fn() -> S) {
     for size in [1, 3, 8] {
         let (lab, mut polls, mut item) = (Lab::default(), 0, 0);
         let source = stream::poll_fn(|cx| {
@@ -687,12 +687,12 @@ fn nothing_runs_before_the_first_poll() {
     let lab = Lab::of_all(Fate::Finish);
     let pulled = Cell::new(0);
     let items = (0..3).inspect(|_| pulled.set(pulled.get() + 1));
-    let collect = awaited(items.pool_map(2, lab.steps()).unordered().backlog(1));
+    let collect = awaited(items.pool_map(2, lab.steps()).unordered().max_finished(1));
     assert_eq!((pulled.get(), lab.made()), (0, 0));
     assert_eq!(run(collect).len(), 3);
 }
 
-fn an_item_is_pulled_only_when_there_is_a_slot_for_it<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn an_item_is_pulled_only_when_there_is_a_slot_for_it<S: ActiveSet>(set: impl Fn() -> S) {
     fn check(lab: &Lab, pulled: &Cell<usize>, mut stream: impl Stream<Item = usize> + Unpin) {
         for finished in 0..7 {
             assert_eq!(poll_next(&mut stream), Poll::Pending);
@@ -715,7 +715,7 @@ fn an_item_is_pulled_only_when_there_is_a_slot_for_it<S: ActiveSet<Step>>(set: i
     check(&lab, &pulled, items.pool_map(3, lab.steps()).with_set(set()));
 }
 
-fn a_freed_slot_is_filled_and_polled_before_the_result_is_handed_over<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn a_freed_slot_is_filled_and_polled_before_the_result_is_handed_over<S: ActiveSet>(set: impl Fn() -> S) {
     let lab = Lab::default();
     let mut stream = (0..10).pool_map(2, lab.steps()).with_set(set());
     assert_eq!(poll_next(&mut stream), Poll::Pending);
@@ -733,7 +733,7 @@ fn a_freed_slot_is_filled_and_polled_before_the_result_is_handed_over<S: ActiveS
     assert_eq!(lab.active(), [1, 3]);
 }
 
-fn ordered_with_a_slow_head_keeps_all_slots_busy<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn ordered_with_a_slow_head_keeps_all_slots_busy<S: ActiveSet>(set: impl Fn() -> S) {
     let lab = Lab::default();
     let mut stream = (0..30).pool_map(3, lab.steps()).with_set(set());
     assert_eq!(poll_next(&mut stream), Poll::Pending);
@@ -747,14 +747,27 @@ fn ordered_with_a_slow_head_keeps_all_slots_busy<S: ActiveSet<Step>>(set: impl F
     assert_eq!(drain(&mut stream), came);
 }
 
-fn results_behind_a_slow_head_do_not_count_against_the_default_backlog<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn sixteen_results_for_each_slot_are_held_behind_a_slow_head<S: ActiveSet>(set: impl Fn() -> S) {
     let lab = Lab::default();
     (1..200).for_each(|item| lab.plan(item, Fate::Finish));
     let mut stream = (0..200).pool_map(2, lab.steps()).with_set(set());
     assert_eq!(drain(&mut stream), [Came::Pending]);
-    assert_eq!((lab.made(), stream.finished(), lab.active()), (200, 199, vec![0]));
+    // With exactly 16 for each slot, one more is started.
+    assert_eq!((lab.made(), stream.finished(), lab.active()), (34, 33, vec![0]));
     lab.finish(0);
     assert_eq!(drain_items(&mut stream), (0..200).collect::<Vec<_>>());
+}
+
+fn awaited_results_are_held_without_a_bound_behind_a_slow_head<S: ActiveSet>(set: impl Fn() -> S) {
+    let lab = Lab::default();
+    (1..200).for_each(|item| lab.plan(item, Fate::Finish));
+    let mut all = pin!(IntoFuture::into_future((0..200).pool_map(2, lab.steps()).with_set(set())));
+    while lab.made() < 200 {
+        assert!(all.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    assert_eq!(lab.active(), [0]);
+    lab.finish(0);
+    assert_eq!(run(all), (0..200).collect::<Vec<_>>());
 }
 
 #[test]
@@ -765,7 +778,7 @@ fn a_size_of_zero_is_taken_as_one() {
     assert_eq!(poll_next(&mut stream), Poll::Pending);
     assert_eq!(lab.active(), [0]);
     assert_eq!(run((0..3).pool_map(0, ready).unordered()), [0, 1, 2]);
-    assert_eq!(run([0; 0].iter().pool_map(0, async |x| *x)), []);
+    assert_eq!(run([0; 0].iter().pool_map(0, async |x| *x)), [0; 0]);
 }
 
 #[test]
@@ -796,7 +809,7 @@ fn the_counts_are_those_of_the_futures() {
     assert_eq!((indexed.active(), indexed.finished(), indexed.size()), (3, 2, 3));
 }
 
-fn the_default_backlog_is_the_size<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn the_default_max_finished_is_the_size<S: ActiveSet>(set: impl Fn() -> S) {
     fn check(lab: &Lab, mut stream: impl Stream<Item = usize> + Unpin) {
         // With four results, the one about to be handed over included, there are more than three: nothing is started.
         for taken in 0..20 {
@@ -810,7 +823,7 @@ fn the_default_backlog_is_the_size<S: ActiveSet<Step>>(set: impl Fn() -> S) {
     check(&lab, (0..100).pool_map(3, lab.steps()).with_set(set()).unordered());
 }
 
-fn backlog_zero_refills_only_once_the_last_result_is_taken<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn max_finished_zero_refills_only_once_the_last_result_is_taken<S: ActiveSet>(set: impl Fn() -> S) {
     fn check(lab: &Lab, mut stream: impl Stream<Item = usize> + Unpin) {
         assert_eq!(poll_next(&mut stream), Poll::Pending);
         assert_eq!(lab.active(), [0, 1]);
@@ -830,37 +843,41 @@ fn backlog_zero_refills_only_once_the_last_result_is_taken<S: ActiveSet<Step>>(s
         assert_eq!(lab.active(), [3, 4]);
     }
     let lab = Lab::default();
-    check(&lab, (0..9).pool_map(2, lab.steps()).with_set(set()).backlog(0));
+    check(&lab, (0..9).pool_map(2, lab.steps()).with_set(set()).max_finished(0));
     let lab = Lab::default();
-    check(&lab, (0..9).pool_map(2, lab.steps()).with_set(set()).unordered().backlog(0));
+    check(&lab, (0..9).pool_map(2, lab.steps()).with_set(set()).unordered().max_finished(0));
 }
 
-fn backlog_n_starts_while_at_most_n_results_are_held<S: ActiveSet<Step>>(set: impl Fn() -> S) {
-    fn check(lab: &Lab, backlog: usize, mut stream: impl Stream<Item = usize> + Unpin) {
+fn max_finished_n_starts_while_at_most_n_results_are_held<S: ActiveSet>(set: impl Fn() -> S) {
+    fn check(lab: &Lab, max_finished: usize, mut stream: impl Stream<Item = usize> + Unpin) {
         for taken in 0..20 {
             assert_eq!(poll_next(&mut stream), Poll::Ready(Some(taken)));
-            assert_eq!(lab.made(), taken + backlog + 1);
+            assert_eq!(lab.made(), taken + max_finished + 1);
         }
     }
-    for backlog in [0, 1, 2, 7] {
+    for max_finished in [0, 1, 2, 7] {
         let lab = Lab::of_all(Fate::Finish);
-        check(&lab, backlog, (0..100).pool_map(3, lab.steps()).with_set(set()).backlog(backlog));
+        check(&lab, max_finished, (0..100).pool_map(3, lab.steps()).with_set(set()).max_finished(max_finished));
         let lab = Lab::of_all(Fate::Finish);
-        check(&lab, backlog, (0..100).pool_map(3, lab.steps()).with_set(set()).backlog(backlog).unordered());
+        check(
+            &lab,
+            max_finished,
+            (0..100).pool_map(3, lab.steps()).with_set(set()).max_finished(max_finished).unordered(),
+        );
     }
 }
 
-fn a_backlog_counts_results_that_wait_for_their_turn<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn a_max_finished_counts_results_that_wait_for_their_turn<S: ActiveSet>(set: impl Fn() -> S) {
     let lab = Lab::default();
     (1..100).for_each(|item| lab.plan(item, Fate::Finish));
-    let mut stream = (0..100).pool_map(3, lab.steps()).with_set(set()).backlog(5);
+    let mut stream = (0..100).pool_map(3, lab.steps()).with_set(set()).max_finished(5);
     assert_eq!(drain(&mut stream), [Came::Pending]);
     assert_eq!((lab.made(), stream.finished()), (7, 6)); // the head, and six results, which are more than five
     lab.finish(0);
     assert_eq!(drain_items(&mut stream), (0..100).collect::<Vec<_>>());
 }
 
-fn backlog_max_stops_at_nothing_but_the_polls_of_one_call<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn max_finished_max_stops_at_nothing_but_the_polls_of_one_call<S: ActiveSet>(set: impl Fn() -> S) {
     fn check(lab: &Lab, mut stream: impl Stream<Item = usize> + Unpin) {
         for taken in 0..3 {
             assert_eq!(poll_next(&mut stream), Poll::Ready(Some(taken)));
@@ -868,12 +885,12 @@ fn backlog_max_stops_at_nothing_but_the_polls_of_one_call<S: ActiveSet<Step>>(se
         }
     }
     let lab = Lab::of_all(Fate::Finish);
-    check(&lab, (0..1000).pool_map(2, lab.steps()).with_set(set()).backlog(usize::MAX));
+    check(&lab, (0..1000).pool_map(2, lab.steps()).with_set(set()).max_finished(usize::MAX));
     let lab = Lab::of_all(Fate::Finish);
-    check(&lab, (0..1000).pool_map(2, lab.steps()).with_set(set()).backlog(usize::MAX).unordered());
+    check(&lab, (0..1000).pool_map(2, lab.steps()).with_set(set()).max_finished(usize::MAX).unordered());
 }
 
-fn growing_wakes_the_task_that_last_polled_and_fills_the_new_slots<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn growing_wakes_the_task_that_last_polled_and_fills_the_new_slots<S: ActiveSet>(set: impl Fn() -> S) {
     let (lab, (first, first_waker), (last, last_waker)) = (Lab::default(), Wakes::new(), Wakes::new());
     let mut stream = (0..10).pool_map(1, lab.steps()).with_set(set());
     assert_eq!(poll_caught(&mut stream, &first_waker), Came::Pending);
@@ -891,7 +908,7 @@ fn growing_wakes_the_task_that_last_polled_and_fills_the_new_slots<S: ActiveSet<
     assert!(last.count() > before);
 }
 
-fn shrinking_lets_the_surplus_finish<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn shrinking_lets_the_surplus_finish<S: ActiveSet>(set: impl Fn() -> S) {
     let lab = Lab::default();
     let mut stream = (0..6).pool_map(4, lab.steps()).with_set(set()).unordered();
     assert_eq!(poll_next(&mut stream), Poll::Pending);
@@ -907,7 +924,7 @@ fn shrinking_lets_the_surplus_finish<S: ActiveSet<Step>>(set: impl Fn() -> S) {
 }
 
 #[test]
-fn the_default_backlog_follows_the_size() {
+fn the_default_max_finished_follows_the_size() {
     let lab = Lab::of_all(Fate::Finish);
     let mut stream = (0..100).pool_map(1, lab.steps());
     stream.set_size(5);
@@ -915,7 +932,7 @@ fn the_default_backlog_follows_the_size() {
     assert_eq!(lab.made(), 6);
 }
 
-fn a_wake_up_reaches_the_task_that_polled_last<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn a_wake_up_reaches_the_task_that_polled_last<S: ActiveSet>(set: impl Fn() -> S) {
     let (lab, (first, first_waker), (last, last_waker)) = (Lab::default(), Wakes::new(), Wakes::new());
     let mut stream = (0..2).pool_map(2, lab.steps()).with_set(set());
     assert_eq!(poll_caught(&mut stream, &first_waker), Came::Pending);
@@ -934,7 +951,7 @@ impl Wake for LastWill {
     fn wake(self: Arc<Self>) {}
 }
 
-fn a_wake_up_in_the_middle_of_parking_is_not_lost<S: ActiveSet<LocalBoxFuture<'static, usize>>>(set: impl Fn() -> S) {
+fn a_wake_up_in_the_middle_of_parking_is_not_lost<S: ActiveSet>(set: impl Fn() -> S) {
     // In the first word of slots, in another, under another summary.
     for held in [0, 63, 64, 200, 4200] {
         let (will, end) = oneshot::channel();
@@ -978,7 +995,7 @@ fn linked(
     futures.into_iter()
 }
 
-fn a_wake_up_of_one_future_by_another_is_not_lost<S: ActiveSet<LocalBoxFuture<'static, usize>>>(set: impl Fn() -> S) {
+fn a_wake_up_of_one_future_by_another_is_not_lost<S: ActiveSet>(set: impl Fn() -> S) {
     let all: Vec<_> = (0..200).collect();
     for (size, rising) in [(1, true), (3, true), (200, true), (200, false)] {
         let mut stream = linked(200, rising, None).pool_map(size, |future| future).with_set(set()).unordered();
@@ -986,7 +1003,7 @@ fn a_wake_up_of_one_future_by_another_is_not_lost<S: ActiveSet<LocalBoxFuture<'s
     }
 }
 
-fn a_wake_up_by_the_source_or_the_closure_is_not_lost<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn a_wake_up_by_the_source_or_the_closure_is_not_lost<S: ActiveSet>(set: impl Fn() -> S) {
     let lab = Lab::default();
     let mut polls = 0;
     let source = stream::poll_fn(|_| {
@@ -1012,7 +1029,7 @@ fn a_wake_up_by_the_source_or_the_closure_is_not_lost<S: ActiveSet<Step>>(set: i
     assert_eq!(drain(&mut stream), [Came::Item(0), Came::Pending]);
 }
 
-fn one_poll_polls_at_most_64_futures_it_starts_then_wakes_itself<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn one_poll_polls_at_most_64_futures_it_starts_then_wakes_itself<S: ActiveSet>(set: impl Fn() -> S) {
     fn check(lab: &Lab, mut stream: impl Stream<Item = usize> + Unpin) {
         let (woken, waker) = Wakes::new();
         while lab.active().len() < 1000 {
@@ -1038,7 +1055,7 @@ fn one_poll_polls_at_most_64_futures_it_starts_then_wakes_itself<S: ActiveSet<St
     }
 }
 
-fn one_poll_polls_at_most_64_woken_futures_then_wakes_itself<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn one_poll_polls_at_most_64_woken_futures_then_wakes_itself<S: ActiveSet>(set: impl Fn() -> S) {
     for size in [1, 2, 3, 64, 65, 300] {
         let (lab, (woken, waker)) = (Lab::of_all(FOREVER), Wakes::new());
         let mut stream = (0..size).pool_map(size, lab.steps()).with_set(set()).unordered();
@@ -1053,7 +1070,7 @@ fn one_poll_polls_at_most_64_woken_futures_then_wakes_itself<S: ActiveSet<Step>>
     }
 }
 
-fn await_on_ready_futures_comes_up_for_air<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn await_on_ready_futures_comes_up_for_air<S: ActiveSet>(set: impl Fn() -> S) {
     fn check<T>(lab: &Lab, chain: impl IntoFuture<Output = Vec<T>>) {
         let (woken, waker) = Wakes::new();
         let mut collect = pin!(awaited(chain));
@@ -1073,7 +1090,7 @@ fn await_on_ready_futures_comes_up_for_air<S: ActiveSet<Step>>(set: impl Fn() ->
         let lab = Lab::of_all(Fate::Finish);
         let stream = || (0..1000).pool_map(size, lab.steps()).with_set(set());
         check(&lab, stream());
-        check(&lab, stream().backlog(0));
+        check(&lab, stream().max_finished(0));
         check(&lab, stream().unordered());
         check(&lab, stream().indexed());
         check(&lab, stream().unordered().indexed());
@@ -1085,7 +1102,7 @@ fn await_on_ready_futures_comes_up_for_air<S: ActiveSet<Step>>(set: impl Fn() ->
     check(&lab, (0..1000).pool_map(10, lab.steps()).catch_unwind());
 }
 
-fn a_woken_future_is_not_starved_by_those_that_wake_themselves<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn a_woken_future_is_not_starved_by_those_that_wake_themselves<S: ActiveSet>(set: impl Fn() -> S) {
     for size in [2, 3, 64, 100, 300] {
         for quiet in [0, size / 2, size - 1] {
             let lab = Lab::default();
@@ -1103,7 +1120,7 @@ fn a_woken_future_is_not_starved_by_those_that_wake_themselves<S: ActiveSet<Step
     }
 }
 
-fn a_waiting_item_is_not_starved_by_those_that_wake_themselves<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn a_waiting_item_is_not_starved_by_those_that_wake_themselves<S: ActiveSet>(set: impl Fn() -> S) {
     for restless in [1, 2, 63, 64, 100] {
         let lab = Lab::of_all(Fate::Finish);
         (0..restless).for_each(|item| lab.plan(item, FOREVER));
@@ -1118,12 +1135,12 @@ fn a_waiting_item_is_not_starved_by_those_that_wake_themselves<S: ActiveSet<Step
     }
 }
 
-fn an_active_future_is_not_starved_by_items_that_are_always_ready<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn an_active_future_is_not_starved_by_items_that_are_always_ready<S: ActiveSet>(set: impl Fn() -> S) {
     // One that wakes itself a hundred times, and one that is woken from outside, beside an endless supply.
-    for backlog in [0, 2, usize::MAX] {
+    for max_finished in [0, 2, usize::MAX] {
         let lab = Lab::of_all(Fate::Finish);
         lab.plan(0, Fate::Yield(100));
-        let mut stream = (0..).pool_map(2, lab.steps()).with_set(set()).unordered().backlog(backlog);
+        let mut stream = (0..).pool_map(2, lab.steps()).with_set(set()).unordered().max_finished(max_finished);
         let mut before = 0;
         while lab.active() == [0] || lab.made() == 0 {
             assert!(poll_next(&mut stream).is_ready());
@@ -1141,7 +1158,7 @@ fn an_active_future_is_not_starved_by_items_that_are_always_ready<S: ActiveSet<S
     assert!(ahead.unwrap() <= POLLS);
 }
 
-fn an_active_future_is_not_starved_behind_a_stuck_head<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn an_active_future_is_not_starved_behind_a_stuck_head<S: ActiveSet>(set: impl Fn() -> S) {
     let lab = Lab::of_all(Fate::Finish);
     lab.plan(0, Fate::Yield(50));
     let mut stream = (0..).pool_map(2, lab.steps()).with_set(set());
@@ -1201,36 +1218,36 @@ fn options_combine_in_any_order_and_a_view_comes_last() {
     let message = |panic: Panic| panic.message().map(str::to_owned);
     let boom = Some("boom 2".to_string());
 
-    let first = run(steps().catch_unwind().unordered().backlog(0).fail_fast()).map_err(message);
+    let first = run(steps().catch_unwind().unordered().max_finished(0).fail_fast()).map_err(message);
     assert_eq!(first, Err(boom.clone()));
-    let second = run(steps().unordered().backlog(0).catch_unwind().fail_fast()).map_err(message);
+    let second = run(steps().unordered().max_finished(0).catch_unwind().fail_fast()).map_err(message);
     assert_eq!(second, Err(boom.clone()));
-    let third = run(steps().backlog(0).catch_unwind().fail_fast().unordered()).map_err(message);
+    let third = run(steps().max_finished(0).catch_unwind().fail_fast().unordered()).map_err(message);
     assert_eq!(third, Err(boom.clone()));
 
-    let mut pairs = steps().backlog(0).catch_unwind().fail_fast().unordered().indexed();
+    let mut pairs = steps().max_finished(0).catch_unwind().fail_fast().unordered().indexed();
     let pairs: Vec<_> = drain_items(&mut pairs).into_iter().map(|(i, item)| (i, item.map_err(message))).collect();
     assert_eq!(pairs, [(0, Ok(0)), (1, Ok(1)), (2, Err(boom))]);
-    let batches = steps().catch_unwind().backlog(usize::MAX).batches(yield_when::all_completed);
+    let batches = steps().catch_unwind().max_finished(usize::MAX).batches(yield_when::all_completed);
     let batches: Vec<_> = run(batches.collect::<Vec<_>>());
     assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [5]);
 }
 
 #[test]
 fn an_option_set_before_another_still_holds_after_it() {
-    // The backlog, through everything that changes the type.
+    // The bound on results, through everything that changes the type.
     let lab = Lab::of_all(Fate::Finish);
-    let mut stream = (0..9).pool_map(3, lab.tries()).backlog(1).unordered().fail_fast().indexed();
+    let mut stream = (0..9).pool_map(3, lab.tries()).max_finished(1).unordered().fail_fast().indexed();
     assert_eq!(poll_next(&mut stream), Poll::Ready(Some((0, Ok(0)))));
     assert_eq!(lab.made(), 2);
     let lab = Lab::of_all(Fate::Finish);
-    let mut stream = (0..9).pool_map(3, lab.tries()).backlog(1).catch_unwind();
+    let mut stream = (0..9).pool_map(3, lab.tries()).max_finished(1).catch_unwind();
     assert!(poll_next(&mut stream).is_ready());
     assert_eq!((lab.made(), stream.size()), (2, 3));
     // The size.
     let mut stream = (0..9).pool_map(3, lab.steps());
     stream.set_size(2);
-    assert_eq!(stream.unordered().catch_unwind().with_set(UnorderedSet::default()).size(), 2);
+    assert_eq!(stream.unordered().catch_unwind().with_set(UnorderedSet).size(), 2);
 }
 
 #[test]
@@ -1302,7 +1319,7 @@ fn two_stages_give_exact_size_hints_and_pass_panics_on() {
     assert_eq!((left, panics), (0, vec!["boom 1".to_string(), "boom 3".to_string()]));
 }
 
-fn fail_fast_yields_the_first_error_to_happen_ahead_of_any_order<S: ActiveSet<Try>>(set: impl Fn() -> S) {
+fn fail_fast_yields_the_first_error_to_happen_ahead_of_any_order<S: ActiveSet>(set: impl Fn() -> S) {
     fn check(lab: &Lab, source: &Rc<()>, mut stream: impl FusedStream<Item = Result<usize, usize>> + Unpin) {
         assert_eq!(poll_next(&mut stream), Poll::Pending);
         // Three will fail too, but later.
@@ -1329,7 +1346,7 @@ fn fail_fast_yields_the_first_error_to_happen_ahead_of_any_order<S: ActiveSet<Tr
     check(&lab, &source, items().pool_map(4, lab.tries()).unordered().with_set(set()).fail_fast());
 }
 
-fn fail_fast_yields_an_error_at_the_first_poll_and_starts_nothing_more<S: ActiveSet<Try>>(set: impl Fn() -> S) {
+fn fail_fast_yields_an_error_at_the_first_poll_and_starts_nothing_more<S: ActiveSet>(set: impl Fn() -> S) {
     let lab = Lab::default();
     lab.plan(2, Fate::Fail);
     let mut stream = (0..10).pool_map(5, lab.tries()).with_set(set()).fail_fast();
@@ -1338,7 +1355,7 @@ fn fail_fast_yields_an_error_at_the_first_poll_and_starts_nothing_more<S: Active
     assert_eq!(poll_next(&mut stream), Poll::Ready(None));
 }
 
-fn fail_fast_without_an_error_is_like_any_other<S: ActiveSet<Try>>(set: impl Fn() -> S) {
+fn fail_fast_without_an_error_is_like_any_other<S: ActiveSet>(set: impl Fn() -> S) {
     let lab = Lab::of_all(Fate::Yield(2));
     let mut stream = (0..10).pool_map(3, lab.tries()).with_set(set()).fail_fast();
     assert_eq!(drain_items(&mut stream), (0..10).map(Ok).collect::<Vec<_>>());
@@ -1386,7 +1403,7 @@ fn fail_fast_does_not_take_a_panic_for_an_error() {
     let lab = Lab::of_all(Fate::Finish);
     lab.plan(1, Fate::Panic);
     lab.plan(3, Fate::Fail);
-    let mut stream = (0..5).pool_map(1, lab.tries()).backlog(0).fail_fast();
+    let mut stream = (0..5).pool_map(1, lab.tries()).max_finished(0).fail_fast();
     let came = [Came::Item(Ok(0)), Came::Panic("boom 1".into()), Came::Item(Ok(2)), Came::Item(Err(3)), Came::End];
     assert_eq!(drain(&mut stream), came);
 }
@@ -1450,7 +1467,7 @@ fn check_panics(panicking: &[usize], ordered: bool, mut stream: impl Stream<Item
 
 const PANICKING: [&[usize]; 5] = [&[0], &[19], &[5, 6, 7], &[0, 1, 18, 19], &[2, 4, 6, 8, 10]];
 
-fn a_panic_of_a_future_at_its_first_poll_passes_through_and_the_rest_goes_on<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn a_panic_of_a_future_at_its_first_poll_passes_through_and_the_rest_goes_on<S: ActiveSet>(set: impl Fn() -> S) {
     for panicking in PANICKING {
         for (size, yields) in [(1, 0), (3, 0), (3, 2), (20, 1)] {
             let lab = lab_with_panics(panicking, yields);
@@ -1464,7 +1481,7 @@ fn a_panic_of_a_future_at_its_first_poll_passes_through_and_the_rest_goes_on<S: 
     }
 }
 
-fn a_panic_of_a_woken_future_passes_through_and_the_rest_goes_on<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn a_panic_of_a_woken_future_passes_through_and_the_rest_goes_on<S: ActiveSet>(set: impl Fn() -> S) {
     let lab = Lab::default();
     let mut stream = (0..8).pool_map(4, lab.steps()).with_set(set());
     assert_eq!(poll_next(&mut stream), Poll::Pending);
@@ -1485,7 +1502,7 @@ fn a_panic_of_a_woken_future_passes_through_and_the_rest_goes_on<S: ActiveSet<St
     lab.assert_each_dropped_once();
 }
 
-fn a_panic_of_the_closure_passes_through_and_the_rest_goes_on<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn a_panic_of_the_closure_passes_through_and_the_rest_goes_on<S: ActiveSet>(set: impl Fn() -> S) {
     for panicking in PANICKING {
         for (size, yields) in [(1, 0), (3, 0), (3, 2), (20, 1)] {
             let (one, other) = (lab_with_panics(&[], yields), lab_with_panics(&[], yields));
@@ -1500,7 +1517,7 @@ fn a_panic_of_the_closure_passes_through_and_the_rest_goes_on<S: ActiveSet<Step>
     }
 }
 
-fn a_panic_of_the_source_passes_through_and_the_rest_goes_on<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn a_panic_of_the_source_passes_through_and_the_rest_goes_on<S: ActiveSet>(set: impl Fn() -> S) {
     for yields in [0, 2] {
         let script = || {
             let items =
@@ -1530,7 +1547,7 @@ fn a_panic_of_the_source_passes_through_and_the_rest_goes_on<S: ActiveSet<Step>>
     assert_eq!(came, [Came::Item(1), Came::Item(2), Came::Item(4), Came::Item(5), Came::End]);
 }
 
-fn after_a_panic_the_slot_is_free_and_filled_again<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn after_a_panic_the_slot_is_free_and_filled_again<S: ActiveSet>(set: impl Fn() -> S) {
     let lab = Lab::default();
     let make = {
         let steps = lab.steps();
@@ -1550,7 +1567,7 @@ fn after_a_panic_the_slot_is_free_and_filled_again<S: ActiveSet<Step>>(set: impl
     assert_eq!(lab.most_active(), 3);
 }
 
-fn a_destructor_that_panics_at_the_first_poll_loses_no_output<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn a_destructor_that_panics_at_the_first_poll_loses_no_output<S: ActiveSet>(set: impl Fn() -> S) {
     let lab = Lab::of_all(Fate::Finish);
     lab.plan_bomb(1);
     let mut stream = (0..4).pool_map(2, lab.steps()).with_set(set()).indexed();
@@ -1576,7 +1593,7 @@ fn a_destructor_that_panics_after_a_wake_up_loses_no_output() {
     lab.assert_each_dropped_once();
 }
 
-fn a_destructor_that_panics_does_not_save_the_others_from_being_dropped<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn a_destructor_that_panics_does_not_save_the_others_from_being_dropped<S: ActiveSet>(set: impl Fn() -> S) {
     for bomb in [0, 2, 4] {
         let lab = Lab::default();
         lab.plan_bomb(bomb);
@@ -1587,7 +1604,7 @@ fn a_destructor_that_panics_does_not_save_the_others_from_being_dropped<S: Activ
     }
 }
 
-fn a_destructor_that_panics_does_not_hold_up_fail_fast<S: ActiveSet<Try>>(set: impl Fn() -> S) {
+fn a_destructor_that_panics_does_not_hold_up_fail_fast<S: ActiveSet>(set: impl Fn() -> S) {
     let lab = Lab::default();
     lab.plan_bomb(1);
     let mut stream = (0..10).pool_map(5, lab.tries()).with_set(set()).fail_fast();
@@ -1597,7 +1614,7 @@ fn a_destructor_that_panics_does_not_hold_up_fail_fast<S: ActiveSet<Try>>(set: i
     lab.assert_each_dropped_once();
 }
 
-fn every_item_may_panic<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn every_item_may_panic<S: ActiveSet>(set: impl Fn() -> S) {
     let lab = Lab::of_all(Fate::Panic);
     let mut stream = (0..100).pool_map(3, lab.steps()).with_set(set());
     let came = drain(&mut stream);
@@ -1625,7 +1642,7 @@ fn an_await_goes_on_after_a_panic() {
     assert_eq!(results, (0..20).filter(|item| ![3, 7].contains(item)).collect::<Vec<_>>());
 }
 
-fn catch_unwind_makes_an_item_of_a_panic_at_any_poll<S: ActiveSet<CatchUnwind<Step>>>(set: impl Fn() -> S) {
+fn catch_unwind_makes_an_item_of_a_panic_at_any_poll<S: ActiveSet>(set: impl Fn() -> S) {
     let lab = Lab::default();
     lab.plan(1, Fate::Panic);
     let mut stream = (0..5).pool_map(3, lab.steps()).catch_unwind().with_set(set()).indexed();
@@ -1647,7 +1664,7 @@ fn catch_unwind_makes_an_item_of_a_panic_at_any_poll<S: ActiveSet<CatchUnwind<St
     lab.assert_each_dropped_once();
 }
 
-fn catch_unwind_makes_an_item_of_a_destructor_that_panics<S: ActiveSet<CatchUnwind<Step>>>(set: impl Fn() -> S) {
+fn catch_unwind_makes_an_item_of_a_destructor_that_panics<S: ActiveSet>(set: impl Fn() -> S) {
     let lab = lab_with_panics(&[3, 4], 1);
     // After a panic, after an end, and twice: two panics in one future.
     for item in [1, 3, 5] {
@@ -1675,7 +1692,7 @@ fn catch_unwind_does_not_catch_the_closure_or_the_source() {
         _ => None,
     })
     .collect();
-    // Zero waits in the backlog when the panics pass by.
+    // Zero waits in the bound on results when the panics pass by.
     assert_eq!(sorted(came.clone()), [Ok(0), Ok(2), Err("boom 1".into()), Err("boom 1000".into())], "{came:?}");
 }
 
@@ -1695,7 +1712,7 @@ fn a_caught_panic_can_be_told_from_others_and_resumed() {
     assert_eq!(messages, [Some("text"), Some("owned")]);
 }
 
-fn size_hint_is_exact_all_along<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn size_hint_is_exact_all_along<S: ActiveSet>(set: impl Fn() -> S) {
     fn check(lab: &Lab, mut left: usize, mut stream: impl Stream<Item = usize> + Unpin) {
         while left > 0 {
             assert_eq!(stream.size_hint(), (left, Some(left)));
@@ -1712,13 +1729,13 @@ fn size_hint_is_exact_all_along<S: ActiveSet<Step>>(set: impl Fn() -> S) {
         assert_eq!(poll_next(&mut stream), Poll::Ready(None));
         assert_eq!(stream.size_hint(), (0, Some(0)));
     }
-    for (size, backlog) in [(1, 1), (3, 0), (3, 5), (100, usize::MAX)] {
+    for (size, max_finished) in [(1, 1), (3, 0), (3, 5), (100, usize::MAX)] {
         let lab = Lab::default();
-        check(&lab, 10, (0..10).pool_map(size, lab.steps()).with_set(set()).backlog(backlog));
+        check(&lab, 10, (0..10).pool_map(size, lab.steps()).with_set(set()).max_finished(max_finished));
         let lab = Lab::default();
-        check(&lab, 10, (0..10).pool_map(size, lab.steps()).with_set(set()).backlog(backlog).unordered());
+        check(&lab, 10, (0..10).pool_map(size, lab.steps()).with_set(set()).max_finished(max_finished).unordered());
         let lab = Lab::default();
-        check(&lab, 10, stream::iter(0..10).pool_map(size, lab.steps()).with_set(set()).backlog(backlog));
+        check(&lab, 10, stream::iter(0..10).pool_map(size, lab.steps()).with_set(set()).max_finished(max_finished));
     }
 }
 
@@ -1750,7 +1767,7 @@ fn it_is_terminated_when_it_has_ended_and_not_before() {
     lab.plan(0, Fate::Yield(1));
     check((0..5).pool_map(2, lab.steps()));
     check((0..5).pool_map(2, lab.steps()).unordered());
-    check((0..5).pool_map(2, lab.steps()).backlog(0).indexed());
+    check((0..5).pool_map(2, lab.steps()).max_finished(0).indexed());
     check((0..5).pool_map(2, lab.tries()).fail_fast());
     check((0..5).pool_map(2, lab.steps()).batches(yield_when::first_completed));
     check((0..0).pool_map(2, lab.steps()));
@@ -1778,7 +1795,7 @@ fn debug_prints_counts_and_asks_nothing_of_the_types() {
     let text = format!("{stream:?}");
     assert!(["size: 2", "active: 2", "finished: 1"].iter().all(|count| text.contains(count)), "{text}");
     for text in [
-        format!("{:?}", chain(&lab).unordered().backlog(1)),
+        format!("{:?}", chain(&lab).unordered().max_finished(1)),
         format!("{:?}", chain(&lab).indexed()),
         format!("{:?}", chain(&lab).catch_unwind()),
         format!("{:?}", chain(&lab).batches(|_| true)),
@@ -1801,26 +1818,39 @@ const _: () = {
         }
     }
 
-    type Items = stream::Iter<vec::IntoIter<String>>;
-    type Source = Mapped<Plain<Items>, fn(String) -> Held>;
-    type Output = Result<Held, Held>;
-
-    const fn is_send_and_unpin<T: Send + Unpin>() {}
+    fn is_send_and_unpin<T: Send + Unpin>(value: T) -> T {
+        value
+    }
 
     const fn is_error<T: std::error::Error + Send + Sync + 'static>() {}
 
-    is_send_and_unpin::<PoolMap<Source, Held, Ordered<Output>>>();
-    is_send_and_unpin::<PoolMap<Source, Held, Unordered<Output>>>();
-    is_send_and_unpin::<PoolMap<Source, Held, Unordered<Output>, UnorderedSet<Held>>>();
-    is_send_and_unpin::<PoolMap<Source, Held, FailFast<Ordered<Output>, Output>>>();
-    is_send_and_unpin::<futures_pool::map::Indexed<PoolMap<Source, Held, Ordered<Output>>>>();
-    is_send_and_unpin::<futures_pool::map::Collect<PoolMap<Source, Held, Ordered<Output>>, Output>>();
-    is_send_and_unpin::<futures_pool::map::TryCollect<PoolMap<Source, Held, Ordered<Output>>, Held>>();
-    is_send_and_unpin::<futures_pool::Batches<PoolMap<Source, Held, Ordered<Output>>, fn(&Output) -> bool>>();
+    fn chain() -> PoolMap<impl Send + Unpin, Result<Held, Held>> {
+        fn make(_: String) -> Held {
+            unreachable!("only the type is asked for")
+        }
+        is_send_and_unpin(vec![String::new()].into_iter().pool_map(2, make))
+    }
+
+    #[allow(dead_code, reason = "it only has to compile")]
+    fn all() {
+        fn items() -> vec::IntoIter<Held> {
+            vec![].into_iter()
+        }
+        let make = || items().pool_map(2, |held| held);
+        drop(is_send_and_unpin(chain()));
+        drop(is_send_and_unpin(make().unordered()));
+        drop(is_send_and_unpin(make().with_set(UnorderedSet)));
+        drop(is_send_and_unpin(make().fail_fast()));
+        drop(is_send_and_unpin(make().indexed()));
+        drop(is_send_and_unpin(IntoFuture::into_future(make())));
+        drop(is_send_and_unpin(IntoFuture::into_future(make().fail_fast())));
+        drop(is_send_and_unpin(make().batches(|_| true)));
+    }
+
     is_error::<Panic>();
 };
 
-fn dropping_the_stream_at_any_point_drops_every_future_once<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn dropping_the_stream_at_any_point_drops_every_future_once<S: ActiveSet>(set: impl Fn() -> S) {
     fn check(lab: &Lab, polls: usize, mut stream: impl Stream<Item = usize> + Unpin) -> bool {
         let mut ended = false;
         for _ in 0..polls {
@@ -1846,9 +1876,7 @@ fn dropping_the_stream_at_any_point_drops_every_future_once<S: ActiveSet<Step>>(
     }
 }
 
-fn dropping_the_await_at_any_point_drops_every_future_once<S: ActiveSet<LocalBoxFuture<'static, Rc<()>>>>(
-    set: impl Fn() -> S,
-) {
+fn dropping_the_await_at_any_point_drops_every_future_once<S: ActiveSet>(set: impl Fn() -> S) {
     for polls in 0.. {
         let (lab, token) = (Lab::default(), Rc::new(()));
         let make = {
@@ -1886,16 +1914,14 @@ fn dropping_the_await_at_any_point_drops_every_future_once<S: ActiveSet<LocalBox
 #[test]
 fn results_that_nobody_took_are_dropped_with_the_stream() {
     let token = Rc::new(());
-    let mut stream = (0..20).pool_map(5, |_| ready(Rc::clone(&token))).backlog(9);
+    let mut stream = (0..20).pool_map(5, |_| ready(Rc::clone(&token))).max_finished(9);
     assert!(poll_next(&mut stream).is_ready());
     assert_eq!(Rc::strong_count(&token), 10);
     drop(stream);
     assert_eq!(Rc::strong_count(&token), 1);
 }
 
-fn futures_that_wake_one_another_when_dropped_are_harmless<S: ActiveSet<LocalBoxFuture<'static, usize>>>(
-    set: impl Fn() -> S,
-) {
+fn futures_that_wake_one_another_when_dropped_are_harmless<S: ActiveSet>(set: impl Fn() -> S) {
     for rising in [true, false] {
         let (_held, head) = oneshot::channel();
         let token = Rc::new(());
@@ -1911,7 +1937,7 @@ fn futures_that_wake_one_another_when_dropped_are_harmless<S: ActiveSet<LocalBox
     }
 }
 
-fn late_wakers_are_harmless<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn late_wakers_are_harmless<S: ActiveSet>(set: impl Fn() -> S) {
     let (lab, (woken, waker)) = (Lab::default(), Wakes::new());
     let mut stream = (0..100).pool_map(70, lab.steps()).with_set(set());
     while lab.active().len() < 70 {
@@ -1930,7 +1956,7 @@ fn late_wakers_are_harmless<S: ActiveSet<Step>>(set: impl Fn() -> S) {
     assert_eq!(Arc::strong_count(&woken), 1, "a task is held for a stream that is gone");
 }
 
-fn a_late_waker_does_no_harm_to_the_next_future_in_its_slot<S: ActiveSet<Step>>(set: impl Fn() -> S) {
+fn a_late_waker_does_no_harm_to_the_next_future_in_its_slot<S: ActiveSet>(set: impl Fn() -> S) {
     let (lab, (_, waker)) = (Lab::default(), Wakes::new());
     let mut stream = (0..4).pool_map(1, lab.steps()).with_set(set());
     let mut late = Vec::new();

@@ -18,7 +18,7 @@ use futures::channel::oneshot;
 use futures::future::FutureExt;
 use futures::stream::{self, FusedStream, Stream, StreamExt, TryStreamExt};
 use futures_pool::inline::{InlinePool, Slots};
-use futures_pool::{InlineSet, PinnedSet, Pool, Progress, SlotSet, UnorderedSet, prelude::*, yield_when};
+use futures_pool::{Pool, Progress, UnorderedSet, prelude::*, yield_when};
 use proptest::prelude::*;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::time::{Duration, Instant, sleep, timeout};
@@ -268,7 +268,7 @@ async fn the_second_sleep_is_not_held_up_by_a_slow_consumer() {
     };
     (0..12).pool_map(4, two_sleeps).for_each(check).await;
     (0..12).pool_map(4, two_sleeps).unordered().for_each(check).await;
-    (0..12).pool_map(4, two_sleeps).backlog(0).for_each(check).await;
+    (0..12).pool_map(4, two_sleeps).max_finished(0).for_each(check).await;
     (0..12).pool_map(4, two_sleeps).indexed().for_each(async |(_, took)| check(took).await).await;
     (0..12).pool_map(4, two_sleeps).map(|took| took).driven().for_each(check).await;
     // A stage that is full for a long time.
@@ -300,8 +300,8 @@ async fn the_second_sleep_is_not_held_up_by_a_slow_consumer() {
 // Bounds.
 
 #[test]
-fn a_full_backlog_admits_nothing_and_what_is_in_flight_is_polled() {
-    for (size, backlog) in [(4, 0), (4, 3), (1, 1)] {
+fn a_full_max_finished_admits_nothing_and_what_is_in_flight_is_polled() {
+    for (size, max_finished) in [(4, 0), (4, 3), (1, 1)] {
         let (started, polls) = (Cell::new(0), Cell::new(0));
         let gate = Cell::new(false);
         let mut stream = (0..).pool_map(size, |x: usize| {
@@ -310,15 +310,19 @@ fn a_full_backlog_admits_nothing_and_what_is_in_flight_is_polled() {
             poll_fn(move |_| {
                 polls.set(polls.get() + 1);
                 // The first ones finish at once; the last one does only later.
-                if x < size + backlog || gate.get() { Poll::Ready(x) } else { Poll::Pending }
+                if x < size + max_finished || gate.get() { Poll::Ready(x) } else { Poll::Pending }
             })
         });
-        stream = stream.backlog(backlog);
+        stream = stream.max_finished(max_finished);
         for _ in 0..10 {
             let _ = progress(&mut stream);
         }
-        assert!(stream.finished() <= size + backlog, "size {size}, backlog {backlog}: {}", stream.finished());
-        assert!(stream.finished() > backlog, "full");
+        assert!(
+            stream.finished() <= size + max_finished,
+            "size {size}, max_finished {max_finished}: {}",
+            stream.finished()
+        );
+        assert!(stream.finished() > max_finished, "full");
         assert_eq!(started.get(), stream.finished() + stream.active());
         let before = started.get();
         for _ in 0..10 {
@@ -343,7 +347,7 @@ fn memory_is_bounded_with_a_consumer_that_never_ends_its_item() {
     for _ in 0..1000 {
         assert!(all.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }
-    // Of each stage: its backlog, the item about to be handed over, and those that were active then.
+    // Of each stage: its bound on results, the item about to be handed over, and those that were active then.
     assert!(second.get() <= 1 + 3 + 1 + 3, "{}", second.get());
     assert!(first.get() <= second.get() + 8 + 1 + 8, "{}", first.get());
     assert!(first.get() >= second.get() + 8 && second.get() >= 4);
@@ -358,7 +362,7 @@ fn progress_is_ready_when_nothing_is_in_flight() {
     assert_eq!((done.active(), done.finished()), (0, 3));
     assert_eq!(poll_next(&mut done), Poll::Ready(Some(0)), "nothing is lost");
     let mut full = (0..).pool_map(4, async |x: u64| x);
-    assert!(progress(&mut full).is_ready(), "the backlog is full");
+    assert!(progress(&mut full).is_ready(), "the max_finished is full");
     assert_eq!((full.active(), full.finished()), (0, 5));
     let mut waits = (0..3).pool_map(4, |_| pending::<()>());
     assert!(progress(&mut waits).is_pending());
@@ -620,7 +624,7 @@ fn wake_ups_from_other_threads_of_consumer_and_pool() {
 #[test]
 fn progress_is_pending_while_stages_below_have_something_in_flight() {
     let below = (0..3).pool_map(3, |x| if x == 0 { ready(x).left_future() } else { pending().right_future() });
-    let mut stage = below.unordered().pool_map(1, ready).backlog(0);
+    let mut stage = below.unordered().pool_map(1, ready).max_finished(0);
     for _ in 0..3 {
         assert!(progress(&mut stage).is_pending());
     }
@@ -653,11 +657,11 @@ fn progress_is_pending_while_something_is_in_flight_below_a_stage_that_has_ended
 fn progress_gathers_the_batch_under_way() {
     let mut batches = (0..10).pool_map(2, ready).batches(yield_when::all_completed);
     let _ = progress(&mut batches);
-    assert_eq!(batches.finished(), 10, "what is gathered does not count against the backlog");
+    assert_eq!(batches.finished(), 10, "what is gathered does not count against the max_finished");
     assert_eq!(poll_next(&mut batches), Poll::Ready(Some((0..10).collect())));
     let mut timed = pin!((0..10).pool_map(2, ready).batches(|x| *x == 4).timeout(pending::<()>));
     let _ = progress(&mut timed);
-    assert!(timed.finished() < 10, "a batch is complete, and the backlog full");
+    assert!(timed.finished() < 10, "a batch is complete, and the max_finished full");
     assert!(poll_next(&mut timed).is_ready());
 }
 
@@ -678,7 +682,7 @@ async fn what_is_in_flight_below_an_adaptor_goes_on_after_its_end() {
     };
     // The stage has room, and so finds out about the end at once.
     let seen: Vec<_> = (0..4).pool_map(2, work).take(1).driven().pool_map(2, busy).collect().await;
-    assert_eq!(seen, [4], "all that was started, and more while the backlog was not full, has finished meanwhile");
+    assert_eq!(seen, [4], "all that was started, and more while the max_finished was not full, has finished meanwhile");
 }
 
 #[test]
@@ -688,7 +692,7 @@ fn driven_polls_its_adaptor_one_item_ahead() {
         started.set(started.get() + 1);
         x
     });
-    let mut driven = stream.backlog(2).map(|x| {
+    let mut driven = stream.max_finished(2).map(|x| {
         passed.set(passed.get() + 1);
         x
     });
@@ -826,7 +830,7 @@ fn full_stages_behind_adaptors_leave_a_call_its_bound() {
     let [flat, keyed] = &mut kept;
     let most = [
         ("chain", below_a_full_stage(polls, chain())),
-        ("unordered_set", below_a_full_stage(polls, chain().with_set(UnorderedSet::new()))),
+        ("unordered_set", below_a_full_stage(polls, chain().with_set(UnorderedSet))),
         ("in place", below_a_full_stage(polls, in_place())),
         ("in place, indexed", below_a_full_stage(polls, in_place().indexed())),
         ("inline pool", below_a_full_stage(polls, inline_pool)),
@@ -863,32 +867,6 @@ fn busy_stages_above_and_below_an_adaptor_leave_a_call_its_bound() {
     };
     let all: Vec<_> = (60..80).map(most).collect();
     assert!(all.iter().all(|most| (64..2 * 64).contains(most)), "{all:?}");
-}
-
-#[test]
-fn sets_tell_how_many_polls_they_took_off() {
-    fn check<S: PinnedSet<Pin<Box<dyn Future<Output = u32>>>>>(set: S) {
-        let mut set = pin!(set);
-        let cx = &mut Context::from_waker(Waker::noop());
-        let inside = set.as_mut().enter();
-        for number in 0..3 {
-            let future = Box::pin(yield_now().map(|()| 0));
-            assert!(set.as_mut().start(cx, number, future, drop).is_some());
-        }
-        drop(inside);
-        let mut taken_off = 0;
-        while set.len() > 0 {
-            let _inside = set.as_mut().enter();
-            let mut polls = 64;
-            let _ = set.as_mut().poll_woken(cx, &mut polls, 0, |_, _| ());
-            taken_off += 64 - polls;
-            assert_eq!(set.polled(), taken_off);
-        }
-        assert_eq!(taken_off, 3);
-    }
-    check(SlotSet::new());
-    check(UnorderedSet::new());
-    check(InlineSet::<_, 4>::new());
 }
 
 #[test]

@@ -14,8 +14,7 @@ use common::{Wakes, run, yield_now};
 use futures::channel::oneshot;
 use futures::future::{FusedFuture, FutureExt, LocalBoxFuture, join, join_all, select};
 use futures::stream::{FusedStream, FuturesUnordered, Stream, StreamExt};
-use futures_pool::scope::ScopeFuture;
-use futures_pool::{LocalScope, Stopped, Task, iterwait, local_scope, prelude::*, yield_when};
+use futures_pool::{LocalScope, Task, TaskError, iterwait, local_scope, prelude::*, yield_when};
 use proptest::prelude::*;
 
 /// A future that is polled by hand.
@@ -111,8 +110,8 @@ impl Meter {
     }
 }
 
-fn is_cancelled<T>(result: &Result<T, Stopped>) -> bool {
-    matches!(result, Err(Stopped::Cancelled))
+fn is_cancelled<T>(result: &Result<T, TaskError>) -> bool {
+    matches!(result, Err(TaskError::Cancelled))
 }
 
 // Body and tasks.
@@ -299,7 +298,6 @@ fn a_task_that_is_always_ready_and_a_body_that_is_do_not_starve_each_other() {
         assert!(hand.poll().is_pending());
         assert!(body.get() > b && task.get() > t);
     }
-    drop::<Hand<ScopeFuture<_, (), _>>>(hand);
 }
 
 #[test]
@@ -1588,7 +1586,7 @@ fn whoever_awaits_a_task_is_woken_when_it_is_cancelled() {
     assert!(both.next().now_or_never().is_none());
     assert!(second.future.cancel());
     assert_eq!(second.wakes.count(), 1);
-    assert!(matches!(second.poll(), Poll::Ready(Err(Stopped::Cancelled))));
+    assert!(matches!(second.poll(), Poll::Ready(Err(TaskError::Cancelled))));
 }
 
 #[test]
@@ -2006,7 +2004,7 @@ fn iterwait_over_tasks_of_two_scopes_and_of_tasks_whose_results_are_gone() {
 fn iterwait_in_batches_and_with_keys() {
     run(local_scope(2, async |pool| {
         let make = |x: i32| async move { if x == 3 { Err(x) } else { Ok(x) } };
-        let failed = |result: &Result<Result<i32, i32>, Stopped>| !matches!(result, Ok(Ok(_)));
+        let failed = |result: &Result<Result<i32, i32>, TaskError>| !matches!(result, Ok(Ok(_)));
         let (send, receive) = oneshot::channel::<()>();
         let mut tasks = pool.map_n(0..7, make);
         tasks.push(pool.spawn_n(async { Ok(receive.await.map_or(0, |()| 1)) }.map(|result: Result<i32, i32>| result)));

@@ -13,7 +13,7 @@ use std::thread::{self, Scope, Thread};
 use std::time::{Duration, Instant};
 use std::{hint, iter};
 
-use futures::future::{Either, Pending, pending};
+use futures::future::{Either, pending};
 use futures::stream::{Stream, StreamExt};
 use futures_pool::prelude::*;
 use futures_pool::{ActiveSet, Pool, SlotSet, UnorderedSet};
@@ -196,7 +196,7 @@ fn assert_all(items: usize, mut results: Vec<usize>) {
     assert!(results.into_iter().eq(0..items), "each output comes out exactly once");
 }
 
-fn check_both_orders<S: ActiveSet<Event>>(size: usize, items: usize, threads: usize, set: impl Fn() -> S) {
+fn check_both_orders<S: ActiveSet>(size: usize, items: usize, threads: usize, set: impl Fn() -> S) {
     let unordered = |threads: Threads| (0..items).pool_map(size, threads.events()).with_set(set()).unordered();
     assert_all(items, run_events(threads, unordered));
     let ordered = |threads: Threads| (0..items).pool_map(size, threads.events()).with_set(set());
@@ -229,7 +229,7 @@ fn no_wake_up_is_lost_in_5000_slots() {
 
 /// A thread that never blocks completes the one event there is, at about the time when the poller is about to park;
 /// with so many other slots held below that the event's own is in the first word, in another, under another summary.
-fn check_on_the_way_to_park<S: ActiveSet<Either<Pending<usize>, Event>>>(held: usize, items: usize, set: S) {
+fn check_on_the_way_to_park<S: ActiveSet>(held: usize, items: usize, set: S) {
     let results = thread::scope(|scope| {
         let (to, events) = channel::<Handle>();
         scope.spawn(move || {
@@ -272,14 +272,14 @@ fn check_on_the_way_to_park<S: ActiveSet<Either<Pending<usize>, Event>>>(held: u
 #[test]
 fn no_wake_up_is_lost_on_the_way_to_park() {
     for held in [0, 63, 64, 200, 4200] {
-        check_on_the_way_to_park(held, 20_000, SlotSet::default());
+        check_on_the_way_to_park(held, 20_000, SlotSet);
     }
-    check_on_the_way_to_park(64, 5000, UnorderedSet::default());
+    check_on_the_way_to_park(64, 5000, UnorderedSet);
 }
 
 #[test]
 fn no_wake_up_is_lost_in_a_keyed_pool() {
-    fn check<S: ActiveSet<Event>>(size: usize, items: usize, set: S) {
+    fn check<S: ActiveSet>(size: usize, items: usize, set: S) {
         let results = run_events(3, |threads| {
             let mut pool = Pool::with_set(size, set);
             let _ = pool.map_n(0..items, threads.events());
@@ -288,8 +288,8 @@ fn no_wake_up_is_lost_in_a_keyed_pool() {
         assert_all(items, results);
     }
     for size in [1, 16, 100] {
-        check(size, 2000, SlotSet::default());
-        check(size, 2000, UnorderedSet::default());
+        check(size, 2000, SlotSet);
+        check(size, 2000, UnorderedSet);
     }
 }
 
@@ -359,7 +359,7 @@ fn a_stream_may_be_polled_by_another_thread_each_time() {
     let items = 3000;
     check(items, |threads| (0..items).pool_map(10, threads.events()));
     check(items, |threads| (0..items).pool_map(100, threads.events()).unordered());
-    check(items, |threads| (0..items).pool_map(10, threads.events()).with_set(UnorderedSet::default()).unordered());
+    check(items, |threads| (0..items).pool_map(10, threads.events()).with_set(UnorderedSet).unordered());
 }
 
 /// Wakes a waker for ever: until it is told to stop, or has reason to believe that it never will be.
@@ -399,7 +399,7 @@ impl Future for GivesWaker {
 }
 
 /// The first future finishes, and is woken for ever by three threads; the others have to get through all the same.
-fn check_hammered<S: ActiveSet<GivesWaker>>(size: usize, items: usize, set: impl Fn() -> S) {
+fn check_hammered<S: ActiveSet>(size: usize, items: usize, set: impl Fn() -> S) {
     let stop = AtomicBool::new(false);
     let results = thread::scope(|scope| {
         let (to, wakers) = channel::<Waker>();
@@ -464,7 +464,7 @@ impl Drop for Stuck<'_> {
 
 #[test]
 fn wakers_may_be_used_while_the_pool_is_dropped_and_after() {
-    fn check<'a, S: ActiveSet<Stuck<'a>>>(size: usize, dropped: &'a AtomicUsize, set: impl Fn() -> S) {
+    fn check<'a, S: ActiveSet>(size: usize, dropped: &'a AtomicUsize, set: impl Fn() -> S) {
         for _ in 0..30 {
             dropped.store(0, SeqCst);
             let is_dropped = AtomicBool::new(false);

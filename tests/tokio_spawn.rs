@@ -105,7 +105,7 @@ async fn unordered_and_indexed() {
         let unordered: Vec<&str> = urls.iter().pool_map(4, |url: &String| fetch(url)).unordered().await;
         let indexed: Vec<(usize, &str)> = urls.iter().pool_map(4, async |url| fetch(url).await).indexed().await;
         assert!(indexed.into_iter().all(|(index, url)| urls[index] == url));
-        let mut both = urls.iter().pool_map(2, async move |url| fetch(url).await).unordered().backlog(1).indexed();
+        let mut both = urls.iter().pool_map(2, async move |url| fetch(url).await).unordered().max_finished(1).indexed();
         while let Some((index, url)) = both.next().await {
             yield_now().await; // the stream is held over somebody else's `.await`
             assert_eq!(urls[index], url);
@@ -276,7 +276,7 @@ async fn held_over_an_await_in_a_loop() {
 async fn on_the_other_set() {
     let task = spawn(async {
         let urls = urls();
-        let set = UnorderedSet::default();
+        let set = UnorderedSet;
         let all: Vec<&str> = urls.iter().pool_map(4, |url: &String| fetch(url)).with_set(set).unordered().await;
         lengths(all)
     });
@@ -312,7 +312,7 @@ async fn a_keyed_pool_maps() {
         let batches = functions.itermap(&urls, fetch).batches(yield_when::first_completed);
         assert_eq!(lengths(batches.collect::<Vec<Vec<&str>>>().await.concat()), LENGTHS);
 
-        let mut closures = Pool::with_set(2, UnorderedSet::default());
+        let mut closures = Pool::with_set(2, UnorderedSet);
         assert_eq!(closures.map_all(urls.iter(), |url: &String| fetch(url)).await, urls);
         let mut asynchronous = Pool::new(2);
         let all: Vec<&str> = asynchronous.map_all(urls.iter(), async |url| fetch(url).await).await;

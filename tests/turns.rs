@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use futures::{StreamExt, stream::FusedStream};
-use futures_pool::{LocalScope, Stopped, Task, iterwait, local_scope};
+use futures_pool::{LocalScope, Task, TaskError, iterwait, local_scope};
 
 use common::{Wakes, poll, run, yield_now};
 
@@ -123,8 +123,8 @@ fn what_is_spawned_on_a_scope_that_has_ended_is_cancelled() {
     // It is still in memory.
     let pool = handle.take().unwrap();
     let mut task = pool.spawn_n(ready(1));
-    assert!(matches!(poll(&mut task), Poll::Ready(Err(Stopped::Cancelled))));
-    assert!(matches!(poll(&mut pool.exec(ready(1))), Poll::Ready(Err(Stopped::Cancelled))));
+    assert!(matches!(poll(&mut task), Poll::Ready(Err(TaskError::Cancelled))));
+    assert!(matches!(poll(&mut pool.exec(ready(1))), Poll::Ready(Err(TaskError::Cancelled))));
     drop(scope);
 }
 
@@ -139,9 +139,9 @@ fn all_that_are_cancelled_are_settled_at_once() {
         assert_eq!(pool.cancel_all(), 3);
         // The scope has not been polled since.
         assert!(started.is_finished() && waiting.is_finished());
-        assert!(matches!(poll(&mut started), Poll::Ready(Err(Stopped::Cancelled))));
-        assert!(matches!(poll(&mut waiting), Poll::Ready(Err(Stopped::Cancelled))));
-        assert!(matches!(all.next().await, Some(Err(Stopped::Cancelled))));
+        assert!(matches!(poll(&mut started), Poll::Ready(Err(TaskError::Cancelled))));
+        assert!(matches!(poll(&mut waiting), Poll::Ready(Err(TaskError::Cancelled))));
+        assert!(matches!(all.next().await, Some(Err(TaskError::Cancelled))));
         assert!(all.is_terminated());
     }));
 }
@@ -221,8 +221,8 @@ fn handles_wake_the_task_that_has_polled_them_last() {
 
 #[test]
 fn why_a_task_has_stopped_is_told() {
-    let cancelled = Stopped::Cancelled;
-    assert_eq!((cancelled.is_cancelled(), cancelled.is_panicked()), (true, false));
+    let cancelled = TaskError::Cancelled;
+    assert_eq!((cancelled.is_cancelled(), cancelled.is_panic()), (true, false));
     assert!(cancelled.source().is_none());
 }
 
@@ -234,6 +234,6 @@ fn why_a_task_has_panicked_is_told() {
         Ok(()) => unreachable!("it has panicked"),
         Err(panicked) => panicked,
     };
-    assert_eq!((panicked.is_cancelled(), panicked.is_panicked()), (false, true));
+    assert_eq!((panicked.is_cancelled(), panicked.is_panic()), (false, true));
     assert_eq!(panicked.source().unwrap().to_string(), "a future panicked: out of luck");
 }

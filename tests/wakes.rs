@@ -121,7 +121,7 @@ impl Task {
 
 #[test]
 fn all_that_wake_themselves_are_polled_again() {
-    fn check<S: ActiveSet<F>, F: Future<Output = usize>>(size: usize, set: S, future: impl Fn(usize) -> F) {
+    fn check<S: ActiveSet, F: Future<Output = usize>>(size: usize, set: S, future: impl Fn(usize) -> F) {
         let mut results = run((0..3 * size).pool_map(size, future).with_set(set).unordered().collect::<Vec<_>>());
         results.sort_unstable();
         assert!(results.into_iter().eq(0..3 * size), "size {size}");
@@ -133,10 +133,10 @@ fn all_that_wake_themselves_are_polled_again() {
         number
     };
     for size in SIZES {
-        check(size, SlotSet::default(), twice);
+        check(size, SlotSet, twice);
     }
     for size in [1, 2, 65] {
-        check(size, UnorderedSet::default(), twice);
+        check(size, UnorderedSet, twice);
     }
 }
 

@@ -111,13 +111,13 @@ fn ours<F: Job>() -> Vec<Contestant> {
             drain::<F, _>(|| (0..items).pool_map(size, F::from).unordered())
         }),
         contestant!(Ours, Unordered, "`pool_map(..).unordered()`, `UnorderedSet`", |size, items| {
-            drain::<F, _>(|| (0..items).pool_map(size, F::from).with_set(UnorderedSet::default()).unordered())
+            drain::<F, _>(|| (0..items).pool_map(size, F::from).with_set(UnorderedSet).unordered())
         }),
         contestant!(Ours, Unordered, names::POOL, |size, items| {
             drain::<F, _>(|| top_up(Pool::new(size), lazy::<F>(items)))
         }),
         contestant!(Ours, Unordered, "`Pool`, `UnorderedSet`, topped up", |size, items| {
-            drain::<F, _>(|| top_up(Pool::with_set(size, UnorderedSet::default()), lazy::<F>(items)))
+            drain::<F, _>(|| top_up(Pool::with_set(size, UnorderedSet), lazy::<F>(items)))
         }),
     ]
 }
@@ -134,7 +134,7 @@ fn ordered<F: Job>() -> Vec<Contestant> {
             drain::<F, _>(|| (0..items).pool_map(size, F::from))
         }),
         contestant!(Ours, Ordered, "`pool_map(..)`, `UnorderedSet`", |size, items| {
-            drain::<F, _>(|| (0..items).pool_map(size, F::from).with_set(UnorderedSet::default()))
+            drain::<F, _>(|| (0..items).pool_map(size, F::from).with_set(UnorderedSet))
         }),
     ]
 }
@@ -194,8 +194,8 @@ fn for_each<F: Job, C: AsyncFnOnce(&Cell<Total>)>(run: C) -> Measured {
 
 /// Before each poll, pushes what makes the pool full. Pushing everything at once would measure a long queue instead,
 /// which no other contestant has.
-fn top_up<F: Future<Output = u64>, S: ActiveSet<F>>(
-    mut pool: Pool<F, S>,
+fn top_up<F: Future<Output = u64>, K: ActiveSet>(
+    mut pool: Pool<F, K>,
     mut source: impl Iterator<Item = F>,
 ) -> impl Stream<Item = u64> {
     stream::poll_fn(move |cx| {

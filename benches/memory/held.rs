@@ -136,7 +136,7 @@ fn active<F: Future<Output = u64> + Send + 'static>(make: fn(u64) -> F, count: u
         row(names::POOL_MAP_ORDERED, change(|| settled(mapped())).1),
         row(
             "`pool_map(..).unordered()`, `UnorderedSet`",
-            change(|| settled(mapped().with_set(UnorderedSet::default()).unordered())).1,
+            change(|| settled(mapped().with_set(UnorderedSet).unordered())).1,
         ),
         row("`Pool`, `spawn_n`", change(|| settled(pool())).1),
         row(names::BUFFER_UNORDERED, change(|| settled(source().buffer_unordered(size))).1),

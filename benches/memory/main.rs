@@ -10,7 +10,7 @@
 //! - **Bytes a future**, while it waits and while it is active: what the heap has grown by, over the number of futures.
 //!   That number is a power of two, as a queue doubles its room when it is full: with one future more it would be up to
 //!   twice as much.
-//! - **`usize::MAX`** as a size and a backlog: the bytes of a pool that has just been made, and all that is allocated
+//! - **`usize::MAX`** as a size and a bound on results: the bytes of a pool that has just been made, and all that is allocated
 //!   while it runs some futures, beside the same with a size that fits.
 //!
 //! Bytes are those asked for; what the allocator itself adds to each allocation is not among them.

@@ -18,18 +18,18 @@ const LIMIT: usize = 1024;
 
 type Item = Yields<1, 0>;
 
-/// What is measured of a size and backlog: when just made, and while it runs.
+/// What is measured of a size and bound on results: when just made, and while it runs.
 type Measure = fn(size: usize) -> [Change; 2];
 
 /// Prints the table, and returns what was aimed at and whether it was met.
 pub(crate) fn print() -> Vec<(String, bool)> {
     let rows: [(&str, Measure); 4] = [
-        (names::POOL_MAP, |size| stream(|| (0..ITEMS).pool_map(size, Item::from).unordered().backlog(size))),
-        (names::POOL_MAP_ORDERED, |size| stream(|| (0..ITEMS).pool_map(size, Item::from).backlog(size))),
+        (names::POOL_MAP, |size| stream(|| (0..ITEMS).pool_map(size, Item::from).unordered().max_finished(size))),
+        (names::POOL_MAP_ORDERED, |size| stream(|| (0..ITEMS).pool_map(size, Item::from).max_finished(size))),
         ("`Pool`, `spawn_n`", |size| {
             let (mut pool, made) = change(|| {
                 let mut pool = Pool::new(size);
-                pool.set_backlog(size);
+                pool.set_max_finished(size);
                 pool
             });
             let ((), ran) = change(|| {
@@ -52,7 +52,7 @@ pub(crate) fn print() -> Vec<(String, bool)> {
         }),
     ];
     println!("Bytes allocated, for {ITEMS} futures that wake themselves once.\n");
-    println!("| size and backlog | `usize::MAX`: made | and run | {LIMIT}: made | and run |");
+    println!("| size and max_finished | `usize::MAX`: made | and run | {LIMIT}: made | and run |");
     println!("|:---|---:|---:|---:|---:|");
     let mut met = true;
     for (name, measure) in rows {
@@ -62,7 +62,7 @@ pub(crate) fn print() -> Vec<(String, bool)> {
         met &= made <= made_small && ran <= ran_small;
     }
     println!();
-    vec![("`usize::MAX` as a size and a backlog costs nothing".to_owned(), met)]
+    vec![("`usize::MAX` as a size and a max_finished costs nothing".to_owned(), met)]
 }
 
 fn stream<S: Stream>(make: impl FnOnce() -> S) -> [Change; 2] {

@@ -47,13 +47,13 @@ fuzz_target!(|bytes: &[u8]| {
 fn program(bytes: &mut Unstructured<'_>) -> Result<Program> {
     let form = form(bytes)?;
     let size = size(bytes)?;
-    let backlog = if bytes.arbitrary()? { Some(backlog(bytes)?) } else { None };
+    let max_finished = if bytes.arbitrary()? { Some(max_finished(bytes)?) } else { None };
     let finish = bytes.arbitrary()?;
     let mut ops = Vec::new();
     while !bytes.is_empty() && ops.len() < OPS {
         ops.push(op(bytes)?);
     }
-    Ok(Program { form, size, backlog, ops, finish })
+    Ok(Program { form, size, max_finished, ops, finish })
 }
 
 fn form(bytes: &mut Unstructured<'_>) -> Result<Form> {
@@ -89,7 +89,7 @@ fn size(bytes: &mut Unstructured<'_>) -> Result<usize> {
     })
 }
 
-fn backlog(bytes: &mut Unstructured<'_>) -> Result<usize> {
+fn max_finished(bytes: &mut Unstructured<'_>) -> Result<usize> {
     Ok(match bytes.arbitrary::<u8>()? {
         u8::MAX => usize::MAX,
         results @ 200.. => usize::from(results),
@@ -132,7 +132,7 @@ fn op(bytes: &mut Unstructured<'_>) -> Result<Op> {
         15 | 16 => Op::Wake(pick(bytes)?, bytes.ratio(1, 16)?),
         17 => Op::WakeLate(pick(bytes)?, bytes.ratio(1, 16)?),
         18 => Op::SetSize(size(bytes)?),
-        19 => Op::SetBacklog(backlog(bytes)?),
+        19 => Op::SetMaxFinished(max_finished(bytes)?),
         20 => Op::Pause,
         21 => Op::Resume,
         22 | 23 => Op::Progress(bytes.int_in_range(1..=3)?),

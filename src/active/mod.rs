@@ -1,348 +1,336 @@
 //! The active set: where started futures live until they have finished.
 //!
-//! A set stores futures, wakes, and polls. It knows nothing of sizes, order or backlog: those are the engine's. What
-//! the engine asks of a set is small enough to be one trait, [`PinnedSet`], and a pool is generic over it as a
-//! `HashMap` is over its hasher. A set that keeps its futures on the heap may be moved while it holds some; such a one
-//! is an [`ActiveSet`].
+//! A set stores futures, wakes, and polls. It knows nothing of sizes, order or limits: those are the engine's. What the
+//! engine asks of a set is small enough to be one trait, [`Set`]. Users choose a set by a marker, an [`ActiveSet`], as they
+//! choose the hasher of a `HashMap`; the marker does not name the type of the futures, so that the type of a pool does not
+//! say anything about it twice.
 
 mod inline;
 #[cfg(feature = "alloc")]
-mod inside;
+mod local;
+#[cfg(feature = "alloc")]
+mod parker;
 #[cfg(feature = "alloc")]
 mod ready;
-#[cfg(feature = "alloc")]
-mod sleeper;
 #[cfg(feature = "alloc")]
 mod slot;
 mod tree;
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 mod unordered;
 
+#[cfg(feature = "alloc")]
+use alloc::boxed::Box;
 use core::pin::Pin;
-use core::task::Context;
+use core::task::{Context, Poll};
 
-pub use self::inline::InlineSet;
+pub(crate) use self::inline::InlineSlots;
 #[cfg(feature = "alloc")]
 pub(crate) use self::ready::ReadyBits;
 #[cfg(feature = "alloc")]
-pub use self::slot::SlotSet;
+pub(crate) use self::slot::SlotVec;
 pub use self::tree::{SlotCount, Slots};
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-pub use self::unordered::UnorderedSet;
+pub(crate) use self::unordered::CappedUnordered;
 
-/// Stores the active futures of a pool, and polls those that were woken.
+/// The active sets that a pool can be on: [`SlotSet`], the default, [`UnorderedSet`], and [`InlineSet`].
 ///
-/// A set keeps each future at one place, its *slot*, from [`start`](Self::start) until it has finished or is
-/// [removed](Self::remove), and remembers the number that the pool gave it. Slots are small integers, reused.
-///
-/// The output of a future that has finished is given to a closure, `keep`, before the future is dropped: so it is in
-/// safety when the future's destructor, which may panic, runs.
-///
-/// There is seldom a reason to name anything but the default, [`SlotSet`]; [`UnorderedSet`] is there for comparison, and
-/// [`InlineSet`] for where there is no allocator.
-///
-/// Its methods take the set pinned, as there are sets that hold the futures themselves. [`ActiveSet`] is the name for
-/// those that do not.
-///
-/// # For implementors
-///
-/// The pool relies on the following; each method says more.
-///
-/// - A wake-up of a future is never lost: after it, `poll_woken` polls that future, or the task given to the last
-///   successful `park` is woken.
-/// - A woken future is polled after a bounded number of polls of others.
-/// - A future that has finished, or was removed, is not polled again, however late it is woken.
-/// - If a future panics while it is polled, the set stays usable, and `recover` tells which one it was.
+/// There is seldom a reason to name anything but the default. This trait is sealed; it is of use in bounds only.
 ///
 /// # Examples
 ///
-/// A set that looks at all of its slots to find those that were woken.
-///
 /// ```
-/// use futures_pool::{PinnedSet, Pool, prelude::*};
-/// use std::pin::Pin;
-/// use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-/// use std::sync::{Arc, Mutex};
-/// use std::task::{Context, Poll, Wake, Waker};
+/// use futures_pool::{ActiveSet, Pool, UnorderedSet};
+/// use std::future::{Ready, ready};
 ///
-/// /// The task that is parked. Whoever takes it wakes it.
-/// type Task = Arc<Mutex<Option<Waker>>>;
-///
-/// /// What the waker of one future sets.
-/// struct Flag {
-///     woken: AtomicBool,
-///     task: Task,
+/// /// The same on any set.
+/// async fn sum<K: ActiveSet>(mut pool: Pool<Ready<u32>, K>) -> u32 {
+///     pool.map_all(1..=9, ready).await.into_iter().sum()
 /// }
 ///
-/// impl Wake for Flag {
-///     fn wake(self: Arc<Self>) {
-///         self.woken.store(true, SeqCst);
-///         wake(&self.task);
-///     }
-/// }
-///
-/// fn wake(task: &Task) {
-///     let waker = task.lock().unwrap().take(); // the lock is not held while the waker is called
-///     waker.map(Waker::wake);
-/// }
-///
-/// struct Slot<F> {
-///     number: u64,
-///     future: Pin<Box<F>>,
-///     flag: Arc<Flag>, // not one of the slot's: a waker may outlive its future
-/// }
-///
-/// struct ScanSet<F> {
-///     slots: Vec<Option<Slot<F>>>,
-///     /// Where to begin to look, so that everyone has a turn.
-///     next: usize,
-///     /// The slot that is being polled. It is still there if that has panicked.
-///     polling: Option<usize>,
-///     task: Task,
-/// }
-///
-/// impl<F: Future> ScanSet<F> {
-///     fn new() -> Self {
-///         Self { slots: Vec::new(), next: 0, polling: None, task: Task::default() }
-///     }
-///
-///     fn is_woken(&self, slot: usize) -> bool {
-///         self.slots[slot].as_ref().is_some_and(|slot| slot.flag.woken.load(SeqCst))
-///     }
-///
-///     /// Polls the future in a slot; returns whether it has finished.
-///     fn poll(&mut self, index: usize, keep: impl FnOnce(u64, F::Output)) -> bool {
-///         let Some(slot) = &mut self.slots[index] else { return false };
-///         slot.flag.woken.store(false, SeqCst); // before the poll, during which it may be woken again
-///         let waker = Waker::from(Arc::clone(&slot.flag));
-///         self.polling = Some(index);
-///         let poll = slot.future.as_mut().poll(&mut Context::from_waker(&waker));
-///         self.polling = None;
-///         let Poll::Ready(output) = poll else { return false };
-///         keep(slot.number, output);
-///         self.slots[index] = None;
-///         true
-///     }
-/// }
-///
-/// impl<F: Future> PinnedSet<F> for ScanSet<F> {
-///     type Inside = ();
-///
-///     fn enter(self: Pin<&mut Self>) {
-///         *self.task.lock().unwrap() = None;
-///     }
-///
-///     fn len(&self) -> usize {
-///         self.slots.iter().flatten().count()
-///     }
-///
-///     fn start(
-///         self: Pin<&mut Self>,
-///         _: &mut Context<'_>,
-///         number: u64,
-///         future: F,
-///         keep: impl FnOnce(F::Output),
-///     ) -> Option<usize> {
-///         let this = self.get_mut();
-///         let flag = Arc::new(Flag { woken: AtomicBool::new(false), task: Arc::clone(&this.task) });
-///         let slot = Some(Slot { number, future: Box::pin(future), flag });
-///         let free = this.slots.iter().position(Option::is_none).unwrap_or(this.slots.len());
-///         if free == this.slots.len() {
-///             this.slots.push(slot);
-///         } else {
-///             this.slots[free] = slot;
-///         }
-///         let has_finished = this.poll(free, |_, output| keep(output));
-///         (!has_finished).then_some(free)
-///     }
-///
-///     fn poll_woken(
-///         self: Pin<&mut Self>,
-///         _: &mut Context<'_>,
-///         polls: &mut usize,
-///         least: usize,
-///         keep: impl FnOnce(u64, F::Output),
-///     ) -> bool {
-///         let this = self.get_mut();
-///         let mut keep = Some(keep);
-///         while *polls > least {
-///             let slots = this.slots.len();
-///             let Some(slot) = (0..slots).map(|i| (this.next + i) % slots).find(|&slot| this.is_woken(slot)) else {
-///                 break;
-///             };
-///             this.next = slot + 1;
-///             *polls -= 1;
-///             if this.poll(slot, |number, output| keep.take().unwrap()(number, output)) {
-///                 return true;
-///             }
-///         }
-///         false
-///     }
-///
-///     fn for_each(&self, visit: &mut dyn FnMut(usize, u64)) {
-///         for (index, slot) in self.slots.iter().enumerate() {
-///             if let Some(slot) = slot {
-///                 visit(index, slot.number);
-///             }
-///         }
-///     }
-///
-///     fn remove(self: Pin<&mut Self>, slot: usize) {
-///         self.get_mut().slots[slot] = None;
-///     }
-///
-///     fn clear(self: Pin<&mut Self>) {
-///         self.get_mut().slots.clear();
-///     }
-///
-///     fn park(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
-///         // In this order: who is woken after the look finds the task.
-///         *self.task.lock().unwrap() = Some(cx.waker().clone());
-///         !(0..self.slots.len()).any(|slot| self.is_woken(slot))
-///     }
-///
-///     fn wake(&self) {
-///         wake(&self.task);
-///     }
-///
-///     fn recover(self: Pin<&mut Self>) -> Option<u64> {
-///         let this = self.get_mut();
-///         let slot = this.slots[this.polling.take()?].take()?;
-///         Some(slot.number)
-///     }
-/// }
-///
-/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
-/// use tokio::time::{Duration, Instant, sleep};
-///
-/// let start = Instant::now();
-/// let wait = |ms| async move { sleep(Duration::from_millis(ms)).await; ms };
-/// assert_eq!([30, 10, 20].into_iter().pool_map(2, wait).with_set(ScanSet::new()).await, [30, 10, 20]);
-/// assert_eq!(start.elapsed(), Duration::from_millis(30)); // two at once
-///
-/// let mut pool = Pool::with_set(2, ScanSet::new());
-/// let keys: Vec<_> = pool.map_n([90, 40, 10], wait).collect();
-/// assert_eq!(pool.wait(keys[2]).await, Some(10));
-/// assert!(pool.cancel(keys[0]));
-/// assert_eq!((pool.len(), pool.finished()), (0, 1));
-/// # }
+/// # futures::executor::block_on(async {
+/// assert_eq!(sum(Pool::new(2)).await, 45);
+/// assert_eq!(sum(Pool::with_set(2, UnorderedSet)).await, 45);
+/// # });
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not an active set for futures of the type `{F}`",
-    label = "not an active set for these futures",
-    note = "those of this crate are `SlotSet`, the default, `UnorderedSet`, and `InlineSet`"
+    message = "`{Self}` is not an active set",
+    label = "not an active set",
+    note = "they are `SlotSet`, the default, `UnorderedSet`, and `InlineSet::<N>`"
 )]
-pub trait PinnedSet<F: Future> {
-    /// What a call that polls futures holds on to until it returns.
-    type Inside;
+pub trait ActiveSet: sealed::Kind {}
 
-    /// Called when a call begins that may poll futures, on the thread that will do so.
-    fn enter(self: Pin<&mut Self>) -> Self::Inside;
+/// What the markers stand for. Not to be named outside of this crate.
+pub(crate) mod sealed {
+    use super::Set;
 
-    /// Returns the number of futures held.
-    fn len(&self) -> usize;
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` is not an active set",
+        label = "not an active set",
+        note = "they are `SlotSet`, the default, `UnorderedSet`, and `InlineSet::<N>`"
+    )]
+    pub trait Kind {
+        /// The set itself, which can be moved.
+        type Of<F: Future>: Set<Future = F> + Unpin;
 
-    /// Returns whether no future is held.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
+        /// Makes an empty one.
+        fn make<F: Future>() -> Self::Of<F>;
     }
+}
 
-    /// Returns the most futures that this set can hold. A pool's size is never larger.
+/// The default active set: as many slots as were ever active at once, reused, with no allocation per future.
+///
+/// A slot is one heap block that holds a future in place, together with a waker of its own; both are made when the slot
+/// is first needed, and serve every later future. So a pool allocates while it grows to its size, and never again. A
+/// size of `usize::MAX` costs nothing in itself.
+///
+/// Waking a future sets one bit; see the figures in the [crate's documentation](crate).
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{Pool, SlotSet};
+/// use std::future::Ready;
+///
+/// let pool: Pool<Ready<u32>, SlotSet> = Pool::with_set(4, SlotSet); // what `Pool::new(4)` does
+/// assert_eq!(pool.size(), 4);
+/// ```
+#[cfg(feature = "alloc")]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SlotSet;
+
+/// An active set made of a [`FuturesUnordered`](futures_util::stream::FuturesUnordered): the well-known one, for comparison.
+///
+/// Every law of the pool holds on it as on [`SlotSet`], against which it is tested, with these differences:
+///
+/// - it allocates once per future, and costs several times as much time per item and per wake-up;
+/// - cancelling an active future looks at every active future;
+/// - a future that is started is polled once more than needed: at once, with a waker that does nothing, and again in its
+///   turn, since only then does `FuturesUnordered` give it a waker;
+/// - it wakes its task more often than needed, when two or more futures wake themselves;
+/// - if the destructor of a future panics that has finished later than at its first poll, its output is lost.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{Pool, UnorderedSet, prelude::*};
+/// use std::future::ready;
+///
+/// # futures::executor::block_on(async {
+/// let mut pool = Pool::with_set(4, UnorderedSet);
+/// assert_eq!(pool.exec(ready(7)).await, 7);
+/// assert_eq!((1..=3).pool_map(2, ready).with_set(UnorderedSet).await, [1, 2, 3]);
+/// # });
+/// ```
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UnorderedSet;
+
+/// An active set of `N` slots inside the value itself, from 1 to 32: no allocator, and no atomics.
+///
+/// It is the set of [`pool_map_inline`](crate::IterPoolExt::pool_map_inline) and of [`InlinePool`](crate::InlinePool). There
+/// the futures are in the value, so it is pinned together with the stream that it is part of, by whoever polls that. Elsewhere
+/// it can be chosen by this marker, and is in one box then, so that the stream or the [`Pool`](crate::Pool) can be moved.
+///
+/// A waker of each slot's own would take an allocator, or `unsafe`. So all futures get the waker of the task, and **each
+/// call polls the active futures one after the other, woken or not**, until one finishes. Where most of them are woken at a
+/// time, that costs nothing; where one is, [`SlotSet`] is cheaper from two slots on, if there is a heap: see the figures in
+/// the [crate's documentation](crate#without-a-system). What else is different:
+///
+/// - Of the 64 polls of a call, those by which a future does not finish count only while more than 8 are left. So each time
+///   that a stage is asked for an item, it may poll its `N` futures once more than that.
+/// - A waker that outlives its future wakes the task, for nothing.
+///
+/// # Examples
+///
+/// ```
+/// use futures_pool::{inline::{InlineSet, Slots}, prelude::*};
+/// use std::pin::pin;
+///
+/// # futures::executor::block_on(async {
+/// use futures::StreamExt;
+///
+/// let mut squares = pin!((1..=3).pool_map_inline(Slots::<2>, async |x| x * x));
+/// assert_eq!(squares.next().await, Some(1));
+/// let mut squares = (1..=3).pool_map(2, async |x| x * x).with_set(InlineSet::<2>);
+/// assert_eq!(squares.next().await, Some(1));
+/// # });
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InlineSet<const N: usize>;
+
+#[cfg(feature = "alloc")]
+impl ActiveSet for SlotSet {}
+
+#[cfg(feature = "alloc")]
+impl sealed::Kind for SlotSet {
+    type Of<F: Future> = SlotVec<F>;
+
+    fn make<F: Future>() -> SlotVec<F> {
+        SlotVec::new()
+    }
+}
+
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+impl ActiveSet for UnorderedSet {}
+
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+impl sealed::Kind for UnorderedSet {
+    type Of<F: Future> = CappedUnordered<F>;
+
+    fn make<F: Future>() -> CappedUnordered<F> {
+        CappedUnordered::new()
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<const N: usize> ActiveSet for InlineSet<N> where Slots<N>: SlotCount {}
+
+#[cfg(feature = "alloc")]
+impl<const N: usize> sealed::Kind for InlineSet<N>
+where
+    Slots<N>: SlotCount,
+{
+    type Of<F: Future> = Pin<Box<InlineSlots<F, N>>>;
+
+    fn make<F: Future>() -> Self::Of<F> {
+        Box::pin(InlineSlots::new())
+    }
+}
+
+/// Stores the active futures of a pool, and polls them.
+///
+/// A set keeps each future at one place, its *slot*, from [`insert`](Self::insert) until it is [vacated](Self::vacate), and
+/// remembers the number that the pool gave it. Slots are small integers, reused.
+///
+/// The pool relies on the following:
+///
+/// - A wake-up of a future is never lost: after it, `next_woken` finds that future, or the task given to the last
+///   successful `park` is woken.
+/// - A woken future is found after a bounded number of others.
+/// - A slot that was vacated is not found, however late its last future is woken.
+/// - If a future panics while it is polled, the set remains usable, and `recover` tells which one it was.
+pub trait Set {
+    /// The futures.
+    type Future: Future;
+
+    /// What [`enter`](Self::enter) returns: as long as it lives, the set is being polled.
+    type Guard;
+
+    /// So many polls at the end of a call's budget are free if they leave the future active.
+    const FREE_POLLS: usize = 0;
+
+    /// So many polls at the end of a turn are for futures that were passed over before. With no more than that, it may seem
+    /// that none is woken.
+    const KEPT_POLLS: usize = 0;
+
+    /// Called when a call begins that polls the set: the task need not be woken for now.
+    fn enter(self: Pin<&mut Self>) -> Self::Guard;
+
+    /// How many futures there is room for.
     fn capacity(&self) -> usize {
         usize::MAX
     }
 
-    /// Puts a future into a free slot and polls it. Returns the slot, or `None` if the future has finished.
-    ///
-    /// Only called with `len() < capacity()`.
-    fn start(
+    /// Puts a future into a vacant slot, and returns that. There must be room for it.
+    fn insert(self: Pin<&mut Self>, number: u64, future: Self::Future) -> usize;
+
+    /// Finds a future that was woken. A set that polls such futures by itself polls at most `polls`.
+    fn next_woken(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: usize) -> Woken<<Self::Future as Future>::Output>;
+
+    /// Polls the future in this slot; ready with its number and its output. Then the slot has to be vacated.
+    fn poll_slot(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        number: u64,
-        future: F,
-        keep: impl FnOnce(F::Output),
-    ) -> Option<usize>;
+        slot: usize,
+    ) -> Poll<(u64, <Self::Future as Future>::Output)>;
 
-    /// Polls woken futures, each once, until one has finished, none is woken, or `polls` is down to `least`. Returns
-    /// whether one has finished; `keep` is given its number, too.
-    ///
-    /// Takes one off `polls` for each poll of a future. A set that polls futures which were not woken may leave out the last
-    /// of those, so that a pool at rest does not use up its polls.
-    fn poll_woken(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        polls: &mut usize,
-        least: usize,
-        keep: impl FnOnce(u64, F::Output),
-    ) -> bool;
+    /// Drops the future in this slot. The slot is vacant even if the destructor of the future panics.
+    fn vacate(self: Pin<&mut Self>, slot: usize);
 
-    /// Returns how many polls `poll_woken` has taken off so far, which goes round: by this
-    /// [`driven`](crate::ProgressExt::driven) knows what an adaptor has used up. By default, 0: that is not known.
-    fn polled(&self) -> usize {
-        0
-    }
-
-    /// Calls `visit` with the slot and the number of each future held.
+    /// Calls `visit` with the slot and the number of each future.
     fn for_each(&self, visit: &mut dyn FnMut(usize, u64));
 
-    /// Drops the future in a slot, which has not finished, and frees the slot.
-    fn remove(self: Pin<&mut Self>, slot: usize);
-
-    /// Drops all futures and frees all slots.
+    /// Drops all futures.
     fn clear(self: Pin<&mut Self>);
 
-    /// Arranges for the task of `cx` to be woken when a future is; returns `false` if one has been woken already.
-    fn park(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool;
+    /// Arranges for the task to be woken when a future is, unless one is woken already; returns whether it has.
+    /// `is_empty` tells that there is no future.
+    fn park(self: Pin<&mut Self>, cx: &mut Context<'_>, is_empty: bool) -> bool;
 
-    /// Wakes the task that [`park`](Self::park) was last called with, if the set has not been polled since.
+    /// Wakes the task if it is parked.
     fn wake(&self);
 
-    /// Called while a panic passes through: if a future was being polled, drops it, frees its slot, and returns its
-    /// number.
+    /// If a panic has passed through the poll of a future, drops that, frees its slot, and returns its number.
     fn recover(self: Pin<&mut Self>) -> Option<u64>;
 }
 
-/// A [`PinnedSet`] that may be moved while it holds futures, as these are on the heap: what a [`Pool`](crate::Pool) can be
-/// on.
-///
-/// It is implemented for every `PinnedSet` that is `Unpin`.
-///
-/// # Examples
-///
-/// ```
-/// use futures_pool::{ActiveSet, Pool, SlotSet, UnorderedSet};
-/// use std::future::{Ready, ready};
-///
-/// async fn sum<S: ActiveSet<Ready<u32>> + Default>() -> u32 {
-///     let mut pool = Pool::with_set(2, S::default());
-///     pool.map_all(1..=4, ready).await.into_iter().sum()
-/// }
-///
-/// # futures::executor::block_on(async {
-/// assert_eq!(sum::<SlotSet<_>>().await, 10);
-/// assert_eq!(sum::<UnorderedSet<_>>().await, 10);
-/// # });
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not an active set for futures of the type `{F}` that can be moved",
-    label = "not an active set, or has to be pinned",
-    note = "those of this crate are `SlotSet`, the default, and `UnorderedSet`"
-)]
-pub trait ActiveSet<F: Future>: PinnedSet<F> + Unpin {}
+/// A set that is pinned in a box.
+#[cfg(feature = "alloc")]
+impl<S: Set> Set for Pin<Box<S>> {
+    type Future = S::Future;
+    type Guard = S::Guard;
 
-impl<F: Future, S: PinnedSet<F> + Unpin> ActiveSet<F> for S {}
+    const FREE_POLLS: usize = S::FREE_POLLS;
+    const KEPT_POLLS: usize = S::KEPT_POLLS;
 
-/// No slot.
-const NONE: usize = usize::MAX;
+    fn enter(self: Pin<&mut Self>) -> S::Guard {
+        self.as_deref_mut().enter()
+    }
 
-/// Notes, if the poll of a future panics, which slot it is in. Is forgotten otherwise.
-struct Panicking<'a> {
-    panicked: &'a mut usize,
-    slot: usize,
-}
+    fn capacity(&self) -> usize {
+        (**self).capacity()
+    }
 
-impl Drop for Panicking<'_> {
-    fn drop(&mut self) {
-        *self.panicked = self.slot;
+    fn insert(self: Pin<&mut Self>, number: u64, future: S::Future) -> usize {
+        self.as_deref_mut().insert(number, future)
+    }
+
+    fn next_woken(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: usize) -> Woken<<S::Future as Future>::Output> {
+        self.as_deref_mut().next_woken(cx, polls)
+    }
+
+    fn poll_slot(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slot: usize,
+    ) -> Poll<(u64, <S::Future as Future>::Output)> {
+        self.as_deref_mut().poll_slot(cx, slot)
+    }
+
+    fn vacate(self: Pin<&mut Self>, slot: usize) {
+        self.as_deref_mut().vacate(slot);
+    }
+
+    fn for_each(&self, visit: &mut dyn FnMut(usize, u64)) {
+        (**self).for_each(visit);
+    }
+
+    fn clear(self: Pin<&mut Self>) {
+        self.as_deref_mut().clear();
+    }
+
+    fn park(self: Pin<&mut Self>, cx: &mut Context<'_>, is_empty: bool) -> bool {
+        self.as_deref_mut().park(cx, is_empty)
+    }
+
+    fn wake(&self) {
+        (**self).wake();
+    }
+
+    fn recover(self: Pin<&mut Self>) -> Option<u64> {
+        self.as_deref_mut().recover()
     }
 }
+
+/// What [`Set::next_woken`] has found.
+pub enum Woken<T> {
+    /// The future in this slot.
+    Slot(usize),
+    /// One that was polled already, with so many others, and has finished: its number and its output. Its slot is vacant.
+    Finished(u64, T, usize),
+    /// None is woken, or at least none was found by so many polls.
+    None(usize),
+}
+
+/// Stands for no slot.
+const NONE: usize = usize::MAX;

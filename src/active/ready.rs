@@ -3,19 +3,19 @@
 //! Each slot has one bit, in a word that it shares with its neighbours. Waking sets the bit; the poller takes a whole
 //! word by one swap, so that up to a word's width of wake-ups cost it one locked operation. Words are in blocks, and above
 //! the blocks are summaries, one bit for each block, so that a few woken slots among many are found without looking at
-//! every word. The first word has no summary: a small pool looks at it directly, and its wakers save a locked operation.
+//! every word. The first word has no summary: a small pool searches at it directly, and its wakers save a locked operation.
 //!
-//! - A waker that finds the task asleep wakes it and tells it the slot, and that is all. Any other sets its bit, then the
-//!   block's bit in the summary unless it is set already, and then wakes the task if it sleeps by now.
-//! - The poller takes the summary before the blocks below it. It lies down first, and then looks at the first word and the
+//! - A waker that finds the task parked wakes it and tells it the slot, and that is all. Any other sets its bit, then the
+//!   block's bit in the summary unless it is set already, and then wakes the task if it is parked by now.
+//! - The poller takes the summary before the blocks below it. It parks first, and then checks the first word and the
 //!   summaries once more.
 //!
-//! All of these are sequentially consistent. So of a waker that sets a bit and a poller that lies down, at least one sees
+//! All of these are sequentially consistent. So of a waker that sets a bit and a poller that parks, at least one sees
 //! the other: no wake-up is lost. A waker that finds the summary's bit set need not set it, since the poller, who has yet
-//! to take it, looks at the block after that.
+//! to take it, searches at the block after that.
 //!
-//! Every word exists twice: what is woken from [inside](super::inside) of a poll goes into a half that only the polling
-//! thread ever touches, without locked operations, and the poller looks at both before it lies down.
+//! Every word exists twice: what is woken on the polling thread [during a poll](super::local) goes into a half that only the polling
+//! thread ever touches, without locked operations, and the poller searches at both before it parks.
 //!
 //! Blocks are only ever added, so a waker that outlives its future, its slot or the whole pool does no harm.
 
@@ -23,8 +23,8 @@ use alloc::vec::Vec;
 use core::sync::atomic::Ordering::SeqCst;
 use core::task::Waker;
 
-use super::inside::{InnerBits, Inside, Mark};
-use super::sleeper::{Bed, Sleeper};
+use super::local::{LocalBits, PollGuard, PollerId};
+use super::parker::{ParkedTask, Parker};
 use crate::sync::{Arc, AtomicUsize, Weak, wake_by_slot};
 
 /// Slots in a word, and blocks under a summary. Few where every schedule is tried: a third slot is in a block then.
@@ -49,31 +49,31 @@ pub(crate) struct ReadyBits {
     /// The number of that block.
     block: usize,
     /// Bits taken out of a summary whose blocks were not looked at yet.
-    marked: usize,
+    summary: usize,
     /// The block that the lowest of these bits stands for.
     first_block: usize,
     /// Where to look next: 0 for the first word, `i + 1` for summary `i`.
     next: usize,
-    /// What this thread is known by while it polls the set: the same as in the root.
-    mark: Mark,
-    bed: Bed,
+    /// The id under which this thread polls the set: the same as in the root.
+    poller_id: PollerId,
+    parker: Parker,
 }
 
 /// One bit for each slot, or each block.
 #[derive(Default)]
 struct Bits {
     /// Set and taken from anywhere.
-    outer: AtomicUsize,
+    shared: AtomicUsize,
     /// Set and taken by the polling thread alone.
-    inner: InnerBits,
+    local: LocalBits,
 }
 
 /// The task that polls the set, and the ready bits of the first slots.
 struct Root {
     bits: Bits,
-    /// What a thread that polls the set is known by.
-    mark: Mark,
-    sleeper: Sleeper,
+    /// The id under which a thread polls the set.
+    poller_id: PollerId,
+    task: ParkedTask,
 }
 
 /// The ready bits of neighbouring slots. The first word of the first block is not in use, as it is in the root.
@@ -81,7 +81,7 @@ struct Block {
     words: [Bits; WORDS],
     summary: Arc<Bits>,
     /// This block's bit in the summary.
-    mark: usize,
+    summary_bit: usize,
     root: Arc<Root>,
 }
 
@@ -101,15 +101,15 @@ impl Bits {
     /// Takes all bits.
     #[inline(always)]
     fn take(&self) -> usize {
-        let inner = self.inner.take();
-        let outer = if self.outer.load(SeqCst) == 0 { 0 } else { self.outer.swap(0, SeqCst) };
-        inner | outer
+        let local = self.local.take();
+        let shared = if self.shared.load(SeqCst) == 0 { 0 } else { self.shared.swap(0, SeqCst) };
+        local | shared
     }
 
     /// Returns whether a bit is set.
     #[inline(always)]
     fn any(&self) -> bool {
-        self.inner.get() | self.outer.load(SeqCst) != 0
+        self.local.get() | self.shared.load(SeqCst) != 0
     }
 }
 
@@ -119,12 +119,12 @@ impl RootWaker {
     #[inline(always)]
     fn wake_slot(&self) {
         let root = &*self.root;
-        if root.mark.is_inside() {
-            root.bits.inner.set(bit(self.slot));
-        } else if !root.sleeper.wake_for(self.slot) {
+        if root.poller_id.is_polling() {
+            root.bits.local.set(bit(self.slot));
+        } else if !root.task.wake_for(self.slot) {
             // What was in the word does not matter: then it takes no loop.
-            root.bits.outer.fetch_or(bit(self.slot), SeqCst);
-            root.sleeper.wake();
+            root.bits.shared.fetch_or(bit(self.slot), SeqCst);
+            root.task.wake();
         }
     }
 }
@@ -134,15 +134,15 @@ impl BlockWaker {
     fn wake_slot(&self) {
         let block = &*self.block;
         let bits = &block.words[self.slot / WIDTH % WORDS];
-        if block.root.mark.is_inside() {
-            bits.inner.set(bit(self.slot));
-            block.summary.inner.set(block.mark);
-        } else if !block.root.sleeper.wake_for(self.slot) {
-            bits.outer.fetch_or(bit(self.slot), SeqCst);
-            if block.summary.outer.load(SeqCst) & block.mark == 0 {
-                block.summary.outer.fetch_or(block.mark, SeqCst);
+        if block.root.poller_id.is_polling() {
+            bits.local.set(bit(self.slot));
+            block.summary.local.set(block.summary_bit);
+        } else if !block.root.task.wake_for(self.slot) {
+            bits.shared.fetch_or(bit(self.slot), SeqCst);
+            if block.summary.shared.load(SeqCst) & block.summary_bit == 0 {
+                block.summary.shared.fetch_or(block.summary_bit, SeqCst);
             }
-            block.root.sleeper.wake();
+            block.root.task.wake();
         }
     }
 }
@@ -165,11 +165,11 @@ impl ReadyBits {
     pub(crate) fn new() -> Self {
         let root = Arc::new_cyclic(|root: &Weak<Root>| Root {
             bits: Bits::default(),
-            mark: Mark::new(root.as_ptr()),
-            sleeper: Sleeper::new(),
+            poller_id: PollerId::new(root.as_ptr()),
+            task: ParkedTask::new(),
         });
         Self {
-            mark: root.mark,
+            poller_id: root.poller_id,
             root,
             blocks: Vec::new(),
             summaries: Vec::new(),
@@ -177,10 +177,10 @@ impl ReadyBits {
             first_slot: 0,
             words: 0,
             block: 0,
-            marked: 0,
+            summary: 0,
             first_block: 0,
             next: 0,
-            bed: Bed::new(),
+            parker: Parker::new(),
         }
     }
 
@@ -198,7 +198,7 @@ impl ReadyBits {
             self.blocks.push(Arc::new(Block {
                 words: Default::default(),
                 summary: Arc::clone(&self.summaries[number / WIDTH]),
-                mark: 1 << (number % WIDTH),
+                summary_bit: 1 << (number % WIDTH),
                 root: Arc::clone(&self.root),
             }));
         }
@@ -208,30 +208,30 @@ impl ReadyBits {
     /// Says that the poller is at work and need not be woken.
     #[inline(always)]
     pub(crate) fn unpark(&mut self) {
-        if let Some(slot) = self.bed.get_up(&self.root.sleeper) {
-            self.take_told(slot);
+        if let Some(slot) = self.parker.unpark(&self.root.task) {
+            self.take_notified(slot);
         }
     }
 
     /// Takes the slot that the task was told. If it has been woken once more since, it has its bit as well, and one turn is
     /// enough.
     #[inline(always)]
-    fn take_told(&mut self, slot: usize) {
-        // Nothing was left when the task lay down.
+    fn take_notified(&mut self, slot: usize) {
+        // Nothing was left when the task was parked.
         (self.slots, self.first_slot) = (bit(slot), slot - slot % WIDTH);
-        let outer = match slot / WIDTH {
-            0 => &self.root.bits.outer,
-            word => &self.blocks[word / WORDS].words[word % WORDS].outer,
+        let shared = match slot / WIDTH {
+            0 => &self.root.bits.shared,
+            word => &self.blocks[word / WORDS].words[word % WORDS].shared,
         };
-        if outer.load(SeqCst) & bit(slot) != 0 {
-            outer.fetch_and(!bit(slot), SeqCst);
+        if shared.load(SeqCst) & bit(slot) != 0 {
+            shared.fetch_and(!bit(slot), SeqCst);
         }
     }
 
     /// Says that this thread is about to run futures that may wake themselves and each other.
     #[inline(always)]
-    pub(crate) fn enter(&self) -> Inside {
-        Inside::enter(self.mark)
+    pub(crate) fn enter(&self) -> PollGuard {
+        PollGuard::enter(self.poller_id)
     }
 
     /// Returns a woken slot, if there is one. Every woken slot has its turn within two rounds over all slots.
@@ -250,35 +250,35 @@ impl ReadyBits {
             self.slots = self.root.bits.take();
             self.slots != 0
         } else {
-            self.look_round()
+            self.search()
         }
     }
 
-    /// Goes on in the block, or to the next one marked; or looks at the first word and at each summary once, from where it
-    /// last left off. Stops at a word that has bits.
+    /// Looks for bits in the rest of the block, then in the next blocks with bits; then in the first word and in each summary
+    /// once, from where the last search ended. Returns whether there are any.
     #[cold]
-    fn look_round(&mut self) -> bool {
-        let mut looks = self.summaries.len() + 1;
+    fn search(&mut self) -> bool {
+        let mut searches = self.summaries.len() + 1;
         loop {
             if self.words != 0 {
                 let word = lowest(&mut self.words);
                 self.slots = self.blocks[self.block].words[word].take();
                 self.first_slot = (self.block * WORDS + word) * WIDTH;
-            } else if self.marked != 0 {
-                self.block = self.first_block + lowest(&mut self.marked);
+            } else if self.summary != 0 {
+                self.block = self.first_block + lowest(&mut self.summary);
                 let words = self.blocks[self.block].words.iter().rev();
                 self.words = words.fold(0, |words, bits| words << 1 | usize::from(bits.any()));
-            } else if looks == 0 {
+            } else if searches == 0 {
                 return false;
             } else {
-                looks -= 1;
+                searches -= 1;
                 let here = self.next;
                 self.next = if here < self.summaries.len() { here + 1 } else { 0 };
                 if here == 0 {
                     self.slots = self.root.bits.take();
                     self.first_slot = 0;
                 } else {
-                    self.marked = self.summaries[here - 1].take();
+                    self.summary = self.summaries[here - 1].take();
                     self.first_block = (here - 1) * WIDTH;
                 }
             }
@@ -288,14 +288,14 @@ impl ReadyBits {
         }
     }
 
-    /// Registers the task to be woken, and looks once more: returns `false` if a slot has been woken already.
+    /// Registers the task to be woken, and searches once more: returns `false` if a slot has been woken already.
     #[inline]
     pub(crate) fn park(&mut self, waker: &Waker) -> bool {
         self.unpark();
-        if (self.slots | self.words | self.marked) != 0 {
+        if (self.slots | self.words | self.summary) != 0 {
             return false;
         }
-        self.bed.lie_down(&self.root.sleeper, waker);
+        self.parker.park(&self.root.task, waker);
         if self.root.bits.any() || self.summaries.iter().any(|bits| bits.any()) {
             self.unpark();
             return false;
@@ -306,12 +306,12 @@ impl ReadyBits {
     /// Wakes the task if it is parked.
     #[inline(always)]
     pub(crate) fn wake(&self) {
-        self.root.sleeper.wake();
+        self.root.task.wake();
     }
 }
 
 impl Drop for ReadyBits {
     fn drop(&mut self) {
-        self.root.sleeper.forget();
+        self.root.task.forget();
     }
 }

@@ -1,54 +1,33 @@
-//! [`SlotSet`]: slots that are made when first needed, and then reused.
+//! [`SlotVec`]: slots on the heap, made when they are first needed and reused from then on.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::fmt;
 use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
 use pin_project::pin_project;
 
-use super::inside::Inside;
+use super::local::PollGuard;
 use super::ready::ReadyBits;
-use super::{NONE, Panicking, PinnedSet};
+use super::{NONE, Set, Woken};
 
-/// The default active set: as many slots as were ever active at once, reused, with no allocation per future.
-///
-/// A slot is one heap block that holds a future in place, together with a waker of its own; both are made when the slot
-/// is first needed, and serve every later future. So a pool allocates while it grows to its size, and never again. A
-/// size of `usize::MAX` costs nothing in itself.
-///
-/// Waking a future sets one bit; see the figures in the [crate's documentation](crate).
-///
-/// # Examples
-///
-/// ```
-/// use futures_pool::{Pool, SlotSet};
-/// use std::future::{Ready, ready};
-///
-/// let pool: Pool<Ready<u32>, SlotSet<Ready<u32>>> = Pool::with_set(4, SlotSet::default());
-/// assert_eq!(pool.size(), 4);
-/// ```
-pub struct SlotSet<F> {
+/// What a [`SlotSet`](super::SlotSet) is.
+pub struct SlotVec<F> {
     // Dropped first: what the futures do in their destructors must not wake the task.
     ready: ReadyBits,
     slots: Vec<Pin<Box<Slot<F>>>>,
-    /// How many slots hold a future that has not finished.
-    active: usize,
-    /// The first of the vacant slots, which are linked: the one emptied last, while it is in the cache.
+    /// The first of the vacant slots, which are linked: the one vacated last, while it is in the cache.
     vacant: usize,
-    /// The slot whose future has panicked, until [`recover`](PinnedSet::recover) is called.
-    panicked: usize,
-    /// See [`PinnedSet::polled`].
-    polled: usize,
+    /// The slot whose future is being polled, or was when a panic passed through.
+    polling: usize,
 }
 
 /// The number of a future, or the link from one vacant slot to the next. In bytes, for which 32-bit targets need no padding.
 #[derive(Clone, Copy)]
 struct Number([u8; 8]);
 
-/// How many late wake-ups are passed over at a time.
+/// How many late wake-ups are skipped at a time.
 const LATE: usize = 64;
 
 // In this order, the rest shares a line of the cache with the beginning of a large future.
@@ -85,22 +64,10 @@ impl Number {
     }
 }
 
-impl<F> SlotSet<F> {
+impl<F> SlotVec<F> {
     /// Creates an empty set. Allocates only what the wakers share.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use futures_pool::{Pool, SlotSet, prelude::*};
-    /// use std::future::ready;
-    ///
-    /// # futures::executor::block_on(async {
-    /// let mut pool = Pool::with_set(4, SlotSet::new()); // what `Pool::new(4)` does
-    /// assert_eq!(pool.map_all(1..=3, ready).await, [1, 2, 3]);
-    /// # });
-    /// ```
-    pub fn new() -> Self {
-        Self { ready: ReadyBits::new(), slots: Vec::new(), active: 0, vacant: NONE, panicked: NONE, polled: 0 }
+    pub(super) fn new() -> Self {
+        Self { ready: ReadyBits::new(), slots: Vec::new(), vacant: NONE, polling: NONE }
     }
 
     /// Makes a slot, since none is vacant.
@@ -112,112 +79,63 @@ impl<F> SlotSet<F> {
         self.slots.push(Box::pin(Slot { future: None, number: Number::link(NONE), waker }));
         self.vacant = slot;
     }
-
-    /// Links all vacant slots anew.
-    #[cold]
-    fn link_vacant(&mut self) {
-        self.vacant = NONE;
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            if slot.future.is_none() {
-                *slot.as_mut().project().number = Number::link(self.vacant);
-                self.vacant = index;
-            }
-        }
-    }
-
-    /// Empties the slot of a future that is active. The slot is vacant even if the future's destructor panics.
-    #[inline(always)]
-    fn empty(&mut self, index: usize) {
-        let mut slot = self.slots[index].as_mut().project();
-        *slot.number = Number::link(mem::replace(&mut self.vacant, index));
-        self.active -= 1;
-        slot.future.set(None);
-    }
 }
 
-impl<F: Future> PinnedSet<F> for SlotSet<F> {
-    type Inside = Inside;
+impl<F: Future> Set for SlotVec<F> {
+    type Future = F;
+    type Guard = PollGuard;
 
     #[inline(always)]
-    fn enter(self: Pin<&mut Self>) -> Inside {
-        self.ready.enter()
-    }
-
-    fn len(&self) -> usize {
-        self.active
+    fn enter(self: Pin<&mut Self>) -> PollGuard {
+        let this = self.get_mut();
+        this.ready.unpark();
+        this.ready.enter()
     }
 
     #[inline(always)]
-    fn start(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        number: u64,
-        future: F,
-        keep: impl FnOnce(F::Output),
-    ) -> Option<usize> {
+    fn insert(self: Pin<&mut Self>, number: u64, future: F) -> usize {
         let this = self.get_mut();
         if this.vacant >= this.slots.len() {
             this.grow();
         }
         let index = this.vacant;
         let mut slot = this.slots[index].as_mut().project();
-        let link = mem::replace(slot.number, Number::new(number));
+        this.vacant = mem::replace(slot.number, Number::new(number)).as_link();
         slot.future.set(Some(future));
-        let panicking = Panicking { panicked: &mut this.panicked, slot: index };
-        let poll = match slot.future.as_mut().as_pin_mut() {
-            Some(future) => future.poll(&mut Context::from_waker(slot.waker)),
-            None => Poll::Pending,
-        };
-        mem::forget(panicking);
-        if let Poll::Ready(output) = poll {
-            // Most futures of a fast source finish here, and need not take the slot at all.
-            *slot.number = link;
-            keep(output);
-            slot.future.set(None);
-            return None;
-        }
-        this.vacant = link.as_link();
-        this.active += 1;
-        Some(index)
+        index
     }
 
     #[inline(always)]
-    fn poll_woken(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        polls: &mut usize,
-        least: usize,
-        keep: impl FnOnce(u64, F::Output),
-    ) -> bool {
+    fn next_woken(self: Pin<&mut Self>, _: &mut Context<'_>, _: usize) -> Woken<F::Output> {
         let this = self.get_mut();
-        this.ready.unpark();
-        if this.active == 0 {
-            return false;
-        }
-        while *polls > least {
-            let Some(index) = this.ready.next() else { break };
-            // A late wake-up may be for a slot that is empty by now, or no longer there.
-            let Some(slot) = this.slots.get_mut(index) else { continue };
-            let mut slot = slot.as_mut().project();
-            let Some(future) = slot.future.as_mut().as_pin_mut() else { continue };
-            *polls -= 1;
-            this.polled = this.polled.wrapping_add(1);
-            let panicking = Panicking { panicked: &mut this.panicked, slot: index };
-            let poll = future.poll(&mut Context::from_waker(slot.waker));
-            mem::forget(panicking);
-            if let Poll::Ready(output) = poll {
-                keep(slot.number.get(), output);
-                *slot.number = Number::link(mem::replace(&mut this.vacant, index));
-                this.active -= 1;
-                slot.future.set(None);
-                return true;
+        while let Some(index) = this.ready.next() {
+            // A late wake-up may be for a slot that is vacant by now, or no longer there.
+            if this.slots.get(index).is_some_and(|slot| slot.future.is_some()) {
+                return Woken::Slot(index);
             }
         }
-        false
+        Woken::None(0)
     }
 
-    fn polled(&self) -> usize {
-        self.polled
+    #[inline(always)]
+    fn poll_slot(self: Pin<&mut Self>, _: &mut Context<'_>, index: usize) -> Poll<(u64, F::Output)> {
+        let this = self.get_mut();
+        let Some(slot) = this.slots.get_mut(index) else { return Poll::Pending };
+        let slot = slot.as_mut().project();
+        let Some(future) = slot.future.as_pin_mut() else { return Poll::Pending };
+        this.polling = index;
+        let poll = future.poll(&mut Context::from_waker(slot.waker));
+        this.polling = NONE;
+        poll.map(|output| (slot.number.get(), output))
+    }
+
+    #[inline(always)]
+    fn vacate(self: Pin<&mut Self>, index: usize) {
+        let this = self.get_mut();
+        let Some(slot) = this.slots.get_mut(index) else { return };
+        let mut slot = slot.as_mut().project();
+        *slot.number = Number::link(mem::replace(&mut this.vacant, index));
+        slot.future.set(None);
     }
 
     fn for_each(&self, visit: &mut dyn FnMut(usize, u64)) {
@@ -228,21 +146,16 @@ impl<F: Future> PinnedSet<F> for SlotSet<F> {
         }
     }
 
-    fn remove(self: Pin<&mut Self>, slot: usize) {
-        let this = self.get_mut();
-        this.empty(slot);
-    }
-
     fn clear(self: Pin<&mut Self>) {
         let this = self.get_mut();
-        // Dropping the slots rather than emptying them one by one: a destructor that panics does not save the others.
-        (this.active, this.vacant) = (0, NONE);
-        drop(mem::take(&mut this.slots));
+        // All at once: a destructor that panics does not save the others.
+        this.vacant = NONE;
+        this.slots.clear();
     }
 
-    fn park(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+    fn park(self: Pin<&mut Self>, cx: &mut Context<'_>, is_empty: bool) -> bool {
         let this = self.get_mut();
-        if this.active == 0 {
+        if is_empty {
             // All wake-ups are late. There may be no end of them.
             for _ in 0..LATE {
                 if this.ready.next().is_none() {
@@ -258,33 +171,19 @@ impl<F: Future> PinnedSet<F> for SlotSet<F> {
         self.ready.wake();
     }
 
+    #[inline(always)]
     fn recover(self: Pin<&mut Self>) -> Option<u64> {
-        let this = self.get_mut();
-        let index = mem::replace(&mut this.panicked, NONE);
-        let slot = this.slots.get_mut(index)?;
-        let number = slot.number.get();
-        if this.vacant == index {
-            // It was the first poll: the slot is still the first vacant one, and its link has been overwritten.
-            slot.as_mut().project().future.set(None);
-            this.link_vacant();
-        } else {
-            this.empty(index);
-        }
-        Some(number)
+        if self.polling == NONE { None } else { Some(self.get_mut().remove_panicked()) }
     }
 }
 
-impl<F> Default for SlotSet<F> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<F> fmt::Debug for SlotSet<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SlotSet")
-            .field("active", &self.active)
-            .field("slots", &self.slots.len())
-            .finish_non_exhaustive()
+impl<F: Future> SlotVec<F> {
+    #[cold]
+    #[inline(never)]
+    fn remove_panicked(&mut self) -> u64 {
+        let slot = mem::replace(&mut self.polling, NONE);
+        let number = self.slots[slot].number.get();
+        Pin::new(self).vacate(slot);
+        number
     }
 }

@@ -1,8 +1,7 @@
-//! [`UnorderedSet`]: a `FuturesUnordered` behind the same trait.
+//! [`CappedUnordered`]: a `FuturesUnordered` behind the same trait.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 use core::mem;
 use core::pin::Pin;
 use core::sync::atomic::AtomicUsize;
@@ -13,32 +12,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::task::AtomicWaker;
 use pin_project::pin_project;
 
-use super::{NONE, PinnedSet};
+use super::{NONE, Set, Woken};
 
-/// An active set made of a [`FuturesUnordered`]: the well-known one, for comparison.
-///
-/// Every law of the pool holds on it as on [`SlotSet`](crate::SlotSet), against which it is tested, with these
-/// differences:
-///
-/// - it allocates once per future, and costs several times as much time per item and per wake-up;
-/// - cancelling an active future looks at every active future;
-/// - a future that is started is polled once more than needed: at once, and again in its turn, since only then does
-///   `FuturesUnordered` give it a waker;
-/// - it wakes its task more often than needed, when two or more futures wake themselves;
-/// - if the destructor of a future panics that has finished later than at its first poll, its output is lost.
-///
-/// # Examples
-///
-/// ```
-/// use futures_pool::{Pool, UnorderedSet};
-/// use std::future::ready;
-///
-/// # futures::executor::block_on(async {
-/// let mut pool = Pool::with_set(4, UnorderedSet::default());
-/// assert_eq!(pool.exec(ready(7)).await, 7);
-/// # });
-/// ```
-pub struct UnorderedSet<F> {
+/// What an [`UnorderedSet`](super::UnorderedSet) is.
+pub struct CappedUnordered<F> {
     futures: FuturesUnordered<Tracked<F>>,
     shared: Arc<Shared>,
     /// The numbers of the futures, by slot.
@@ -47,8 +24,6 @@ pub struct UnorderedSet<F> {
     free: Vec<usize>,
     /// The task to wake on behalf of the pool; `futures` has its own registration, which cannot be reached.
     task: AtomicWaker,
-    /// See [`PinnedSet::polled`].
-    polled: usize,
 }
 
 /// What the set and its futures tell each other during a poll. Only ever used by the thread that polls.
@@ -64,7 +39,7 @@ struct Shared {
 /// are for those that it has happened to.
 const STOP: usize = 2;
 
-/// A future and its slot. Without a future it is the husk of one that has gone, and goes as soon as it is polled.
+/// A future and its slot. Without a future it is the tombstone of one that has gone, and goes as soon as it is polled.
 #[pin_project]
 struct Tracked<F> {
     #[pin]
@@ -73,7 +48,7 @@ struct Tracked<F> {
     shared: Arc<Shared>,
     /// Whether it was passed over at the end of a turn.
     owed: bool,
-    /// What wakes this entry, to have its husk polled away; `None` as long as it is going to be polled anyhow.
+    /// What wakes this entry, to have its tombstone polled away; `None` as long as it is going to be polled anyhow.
     waker: Option<Waker>,
 }
 
@@ -116,27 +91,15 @@ impl<F: Future> Tracked<F> {
     }
 }
 
-impl<F> UnorderedSet<F> {
+impl<F> CappedUnordered<F> {
     /// Creates an empty set.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use futures_pool::{UnorderedSet, prelude::*};
-    /// use std::future::ready;
-    ///
-    /// # futures::executor::block_on(async {
-    /// assert_eq!((1..=3).pool_map(2, ready).with_set(UnorderedSet::new()).await, [1, 2, 3]);
-    /// # });
-    /// ```
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             futures: FuturesUnordered::new(),
             shared: Arc::new(Shared { polls: AtomicUsize::new(0), polling: AtomicUsize::new(NONE) }),
             numbers: Vec::new(),
             free: Vec::new(),
             task: AtomicWaker::new(),
-            polled: 0,
         }
     }
 
@@ -146,22 +109,15 @@ impl<F> UnorderedSet<F> {
     }
 }
 
-impl<F: Future> PinnedSet<F> for UnorderedSet<F> {
-    type Inside = ();
+impl<F: Future> Set for CappedUnordered<F> {
+    type Future = F;
+    type Guard = ();
+
+    const KEPT_POLLS: usize = STOP;
 
     fn enter(self: Pin<&mut Self>) {}
 
-    fn len(&self) -> usize {
-        self.numbers.len() - self.free.len()
-    }
-
-    fn start(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        number: u64,
-        future: F,
-        keep: impl FnOnce(F::Output),
-    ) -> Option<usize> {
+    fn insert(self: Pin<&mut Self>, number: u64, future: F) -> usize {
         let this = self.get_mut();
         let slot = this.free.pop().unwrap_or_else(|| {
             this.numbers.push(number);
@@ -170,55 +126,42 @@ impl<F: Future> PinnedSet<F> for UnorderedSet<F> {
         this.numbers[slot] = number;
         let shared = Arc::clone(&this.shared);
         this.futures.push(Tracked { future: Some(future), slot, shared, owed: false, waker: None });
-        // `FuturesUnordered` polls it only after all that are woken, however many these are; but it has its slot now.
-        // The waker need do nothing, since that other poll comes whether it is woken or not.
-        let cx = &mut Context::from_waker(Waker::noop());
-        match this.entry(slot).map(|entry| entry.poll_future(cx)) {
-            Some(Poll::Ready(Some((_, output)))) => keep(output),
-            _ => return Some(slot),
-        }
-        Pin::new(&mut *this).remove(slot);
-        None
+        slot
     }
 
-    fn poll_woken(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        polls: &mut usize,
-        least: usize,
-        keep: impl FnOnce(u64, F::Output),
-    ) -> bool {
+    fn next_woken(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: usize) -> Woken<F::Output> {
         let this = self.get_mut();
-        this.shared.polls.store(*polls - least, Relaxed);
-        let ended = loop {
+        this.shared.polls.store(polls, Relaxed);
+        loop {
             let before = this.shared.polls.load(Relaxed);
-            match this.futures.poll_next_unpin(cx) {
+            let next = this.futures.poll_next_unpin(cx);
+            let left = this.shared.polls.load(Relaxed);
+            match next {
                 Poll::Ready(Some(Some((slot, output)))) => {
-                    keep(this.numbers[slot], output);
                     this.free.push(slot);
-                    break true;
+                    return Woken::Finished(this.numbers[slot], output, polls - left);
                 }
-                // A husk.
+                // A tombstone.
                 Poll::Ready(Some(None)) => {}
-                Poll::Ready(None) => break false,
                 // `FuturesUnordered` stops when two futures have woken themselves, or when it has polled as many as it
                 // holds, which does not mean that none is woken.
-                Poll::Pending => {
-                    let left = this.shared.polls.load(Relaxed);
-                    if left == before || left == 0 {
-                        break false;
-                    }
-                }
+                Poll::Pending if left != before && left != 0 => {}
+                Poll::Ready(None) | Poll::Pending => return Woken::None(polls - left),
             }
-        };
-        let left = least + this.shared.polls.load(Relaxed);
-        this.polled = this.polled.wrapping_add(*polls - left);
-        *polls = left;
-        ended
+        }
     }
 
-    fn polled(&self) -> usize {
-        self.polled
+    /// Polls a future that was just inserted.
+    ///
+    /// `FuturesUnordered` polls it only after all that are woken, however many these are; but it has its slot now. The waker
+    /// need do nothing, since that other poll comes whether it is woken or not.
+    fn poll_slot(self: Pin<&mut Self>, _: &mut Context<'_>, slot: usize) -> Poll<(u64, F::Output)> {
+        let this = self.get_mut();
+        let cx = &mut Context::from_waker(Waker::noop());
+        match this.entry(slot).map(|entry| entry.poll_future(cx)) {
+            Some(Poll::Ready(Some((_, output)))) => Poll::Ready((this.numbers[slot], output)),
+            _ => Poll::Pending,
+        }
     }
 
     fn for_each(&self, visit: &mut dyn FnMut(usize, u64)) {
@@ -229,7 +172,7 @@ impl<F: Future> PinnedSet<F> for UnorderedSet<F> {
         }
     }
 
-    fn remove(self: Pin<&mut Self>, slot: usize) {
+    fn vacate(self: Pin<&mut Self>, slot: usize) {
         let this = self.get_mut();
         this.free.push(slot);
         if let Some(entry) = this.entry(slot) {
@@ -249,7 +192,7 @@ impl<F: Future> PinnedSet<F> for UnorderedSet<F> {
         this.futures.clear();
     }
 
-    fn park(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+    fn park(self: Pin<&mut Self>, cx: &mut Context<'_>, _: bool) -> bool {
         let this = self.get_mut();
         // `poll_next` has registered the task for the futures.
         this.task.register(cx.waker());
@@ -266,7 +209,7 @@ impl<F: Future> PinnedSet<F> for UnorderedSet<F> {
         (slot != NONE).then(|| {
             // `FuturesUnordered` has dropped the future while the panic passed through it, unless that was the first
             // poll.
-            Pin::new(&mut *this).remove(slot);
+            Pin::new(&mut *this).vacate(slot);
             this.numbers[slot]
         })
     }
@@ -290,22 +233,10 @@ fn drop_futures<'a, F: 'a>(entries: &mut dyn Iterator<Item = Pin<&'a mut Tracked
     mem::forget(rest);
 }
 
-impl<F> Drop for UnorderedSet<F> {
+impl<F> Drop for CappedUnordered<F> {
     fn drop(&mut self) {
         // Nor must what the futures do in their destructors wake the task.
         drop(self.task.take());
         drop_futures(&mut Pin::new(&mut self.futures).iter_pin_mut());
-    }
-}
-
-impl<F> Default for UnorderedSet<F> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<F> fmt::Debug for UnorderedSet<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UnorderedSet").field("active", &(self.numbers.len() - self.free.len())).finish_non_exhaustive()
     }
 }

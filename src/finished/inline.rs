@@ -1,145 +1,105 @@
-//! Results without an allocator: [`InlineUnordered`] and [`InlineOrdered`], which keep them in a ring inside the value.
+//! [`InlineResults`]: those of a chain or a pool without an allocator, in a ring inside the value.
 //!
 //! With `N` slots, at most `N` results are held while a future is started, so there are never more than `2 * N`: that many
-//! places the rings have. Every result counts against the backlog, in order or not, since there is no more room. Batches are
-//! for results on the heap: they would not fit in here.
+//! places the ring has. Every result counts against the bound, in order or not, since there is no more room. Batches are for
+//! results on the heap: they would not fit in here.
 
-use super::{Finished, IntoUnordered, Order};
+use core::ops::Range;
+
+use super::{ChainResults, Finished};
 use crate::ring::Ring;
 
-/// What a ring is never short of.
+/// What a ring never lacks.
 const ROOM: &str = "no future is started unless there is room for its result";
 
-/// Results in the order in which the futures finished, inside the value: at most `2 * N`.
-///
-/// [`InlineOrdered`] has an example.
-#[derive(Debug)]
-pub struct InlineUnordered<T, const N: usize> {
-    results: Ring<(u64, T), N, 2>,
-}
-
-/// Results in the order of the source, inside the value: at most `2 * N` futures have been started whose results were not
-/// taken.
-///
-/// # Examples
-///
-/// ```
-/// use futures::stream::{self, StreamExt};
-/// use futures_pool::inline::{InlineSet, Slots};
-/// use futures_pool::{PoolMap, map::{InlineOrdered, Mapped, Plain}, prelude::*};
-/// use std::{future::Ready, future::ready, ops::Range, pin::pin};
-///
-/// type Sensors = Mapped<Plain<stream::Iter<Range<u8>>>, fn(u8) -> Ready<u32>>;
-/// /// A chain with its name in full, as a `static` needs it.
-/// type Readings = PoolMap<Sensors, Ready<u32>, InlineOrdered<u32, 4>, InlineSet<Ready<u32>, 4>>;
-///
-/// # futures::executor::block_on(async {
-/// let readings: Readings = (0..9).pool_map_inline(Slots::<4>, |sensor| ready(u32::from(sensor) * 10));
-/// assert_eq!(pin!(readings).skip(1).next().await, Some(10));
-/// # });
-/// ```
-#[derive(Debug)]
-pub struct InlineOrdered<T, const N: usize> {
-    /// What was started, in its order, with its result if it has finished.
-    started: Ring<(u64, Option<T>), N, 2>,
+/// The results, and in an ordered chain also the futures that are active, in the order of the source.
+pub struct InlineResults<T, const N: usize> {
+    /// Each with its number; `None` as long as the future is active.
+    window: Ring<(u64, Option<T>), N, 2>,
     /// How many at the front have finished: their turn has come.
     run: usize,
     /// How many have finished.
     held: usize,
+    is_unordered: bool,
+    /// Which result is the last one that is wanted.
+    is_error: Option<fn(&T) -> bool>,
 }
 
-impl<T, const N: usize> InlineUnordered<T, N> {
+impl<T, const N: usize> InlineResults<T, N> {
+    #[inline(always)]
+    pub(crate) const fn new(is_unordered: bool) -> Self {
+        Self { window: Ring::new(), run: 0, held: 0, is_unordered, is_error: None }
+    }
+
     /// Takes the result with this number, if it is there.
     pub(crate) fn take(&mut self, number: u64) -> Option<T> {
-        let index = self.results.iter().position(|result| result.0 == number)?;
-        self.results.remove(index).map(|(_, output)| output)
-    }
-}
-
-impl<T, const N: usize> Finished for InlineUnordered<T, N> {
-    type Output = T;
-
-    #[inline(always)]
-    fn started(&mut self, _: u64, _: usize) {}
-
-    #[inline(always)]
-    fn push(&mut self, number: u64, output: T) {
-        assert!(self.results.push_back((number, output)).is_ok(), "{ROOM}");
+        let index = self.window.iter().position(|(other, output)| *other == number && output.is_some())?;
+        self.run -= 1;
+        self.held -= 1;
+        self.window.remove(index)?.1
     }
 
-    #[inline(always)]
-    fn pop(&mut self) -> Option<(u64, T)> {
-        self.results.pop_front()
-    }
-
-    #[inline(always)]
-    fn len(&self) -> usize {
-        self.results.len()
-    }
-
-    #[inline(always)]
-    fn due(&self) -> usize {
-        self.results.len()
-    }
-
-    fn room(&self) -> usize {
-        N
-    }
-}
-
-impl<T, const N: usize> InlineOrdered<T, N> {
     /// Finds a future that has not finished.
     #[inline(always)]
     fn find(&self, number: u64) -> Option<usize> {
-        (self.run..self.started.len()).find(|&index| self.started.get(index).is_some_and(|it| it.0 == number))
+        (self.run..self.window.len()).find(|&index| self.window.get(index).is_some_and(|entry| entry.0 == number))
     }
 
-    /// Lengthens the run by those behind it that have finished.
+    /// Extends the run by those behind it that have finished.
     #[inline(always)]
-    fn run_on(&mut self) {
-        while let Some((_, Some(_))) = self.started.get(self.run) {
+    fn extend_run(&mut self) {
+        while let Some((_, Some(_))) = self.window.get(self.run) {
             self.run += 1;
         }
     }
+
+    #[inline(always)]
+    fn push_back(&mut self, number: u64, output: Option<T>) {
+        assert!(self.window.push_back((number, output)).is_ok(), "{ROOM}");
+    }
 }
 
-impl<T, const N: usize> Finished for InlineOrdered<T, N> {
+impl<T, const N: usize> Finished for InlineResults<T, N> {
     type Output = T;
 
     #[inline(always)]
-    fn started(&mut self, number: u64, _slot: usize) {
-        assert!(self.started.push_back((number, None)).is_ok(), "{ROOM}");
+    fn started(&mut self, number: u64, _: usize) {
+        if !self.is_unordered {
+            self.push_back(number, None);
+        }
     }
 
     #[inline(always)]
-    fn push(&mut self, number: u64, output: T) {
-        self.held += 1;
-        match self.find(number).and_then(|index| self.started.get_mut(index)) {
-            Some(started) => started.1 = Some(output),
-            // It has finished at its first poll.
-            None => assert!(self.started.push_back((number, Some(output))).is_ok(), "{ROOM}"),
+    fn push(&mut self, number: u64, output: T) -> bool {
+        if self.is_error.is_some_and(|is_error| is_error(&output)) {
+            // The others are dropped when the driver gets to it. Its own entry makes room.
+            if let Some(index) = self.find(number) {
+                drop(self.window.remove(index));
+            }
+            self.push_back(number, Some(output));
+            return true;
         }
-        self.run_on();
+        self.held += 1;
+        let index = if self.is_unordered { None } else { self.find(number) };
+        match index.and_then(|index| self.window.get_mut(index)) {
+            Some(entry) => entry.1 = Some(output),
+            // It has finished at its first poll, or there is no order.
+            None => self.push_back(number, Some(output)),
+        }
+        self.extend_run();
+        false
     }
 
     fn skip(&mut self, number: u64) {
         if let Some(index) = self.find(number) {
-            drop(self.started.remove(index));
-            self.run_on();
+            drop(self.window.remove(index));
+            self.extend_run();
         }
     }
+
+    fn skip_range(&mut self, _: Range<u64>) {}
 
     #[inline(always)]
-    fn pop(&mut self) -> Option<(u64, T)> {
-        if self.run == 0 {
-            return None;
-        }
-        let (number, output) = self.started.pop_front()?;
-        self.run -= 1;
-        self.held -= 1;
-        output.map(|output| (number, output))
-    }
-
     fn len(&self) -> usize {
         self.held
     }
@@ -154,50 +114,65 @@ impl<T, const N: usize> Finished for InlineOrdered<T, N> {
         self.held
     }
 
-    fn room(&self) -> usize {
+    fn capacity(&self) -> usize {
         N
     }
-}
 
-impl<T, const N: usize> Default for InlineUnordered<T, N> {
-    fn default() -> Self {
-        Self { results: Ring::new() }
+    fn drop_rest(&mut self) {
+        (self.is_unordered, self.run, self.held) = (true, 1, 1);
+        // One by one: if a destructor panics, this is called again.
+        while self.window.len() > 1 {
+            drop(self.window.pop_front());
+        }
     }
 }
 
-impl<T, const N: usize> Default for InlineOrdered<T, N> {
-    fn default() -> Self {
-        Self { started: Ring::new(), run: 0, held: 0 }
+impl<T, const N: usize> ChainResults for InlineResults<T, N> {
+    type Of<U> = InlineResults<U, N>;
+
+    fn renew<U>(&self) -> InlineResults<U, N> {
+        InlineResults::new(self.is_unordered)
     }
-}
-
-impl<T, const N: usize> Order for InlineUnordered<T, N> {
-    type Of<U> = InlineUnordered<U, N>;
-}
-
-impl<T, const N: usize> Order for InlineOrdered<T, N> {
-    type Of<U> = InlineOrdered<U, N>;
-}
-
-impl<T, const N: usize> IntoUnordered for InlineUnordered<T, N> {
-    type Unordered = Self;
-
-    fn into_unordered(self) -> Self {
-        self
-    }
-}
-
-impl<T, const N: usize> IntoUnordered for InlineOrdered<T, N> {
-    type Unordered = InlineUnordered<T, N>;
 
     #[inline]
-    fn into_unordered(mut self) -> InlineUnordered<T, N> {
-        let mut unordered = InlineUnordered::default();
-        while let Some((number, started)) = self.started.pop_front() {
-            if let Some(output) = started {
-                unordered.push(number, output);
+    fn make_unordered(&mut self) {
+        self.is_unordered = true;
+        if self.window.len() > 0 {
+            self.drop_open();
+        }
+    }
+
+    fn close_at(&mut self, is_error: fn(&T) -> bool) {
+        self.is_error = Some(is_error);
+    }
+
+    fn may_close(&self) -> bool {
+        self.is_error.is_some()
+    }
+
+    #[inline(always)]
+    fn pop_numbered(&mut self) -> Option<(u64, T)> {
+        if self.run == 0 {
+            return None;
+        }
+        let (number, output) = self.window.pop_front()?;
+        self.run -= 1;
+        self.held -= 1;
+        output.map(|output| (number, output))
+    }
+}
+
+impl<T, const N: usize> InlineResults<T, N> {
+    /// Drops the entries of futures that are active.
+    #[cold]
+    fn drop_open(&mut self) {
+        let mut index = self.window.len();
+        while index > self.run {
+            index -= 1;
+            if self.window.get(index).is_some_and(|(_, output)| output.is_none()) {
+                drop(self.window.remove(index));
             }
         }
-        unordered
+        self.run = self.window.len();
     }
 }

@@ -93,6 +93,11 @@ impl<T> Keyed<T> {
         self.focused.len()
     }
 
+    /// Returns whether a result in focus was not gathered yet.
+    pub(crate) fn has_ungathered(&self) -> bool {
+        self.gathered < self.focused.len()
+    }
+
     /// Takes the first result in focus.
     pub(crate) fn pop_focused(&mut self) -> Option<(u64, T)> {
         let rank = self.focused.pop_front()?;
@@ -193,6 +198,21 @@ impl<T> Keyed<T> {
     }
 }
 
+impl<T> Keyed<T> {
+    /// Takes the result that has waited longest.
+    #[inline(always)]
+    pub(crate) fn pop(&mut self) -> Option<(u64, T)> {
+        let (number, output) = self.results.pop_front()??;
+        if self.holes > 0 {
+            self.drop_holes();
+        }
+        if let Some(index) = &mut self.index {
+            index.remove(&number);
+        }
+        Some((number, output))
+    }
+}
+
 impl<T> Finished for Keyed<T> {
     type Output = T;
 
@@ -204,7 +224,7 @@ impl<T> Finished for Keyed<T> {
     }
 
     #[inline(always)]
-    fn push(&mut self, number: u64, output: T) {
+    fn push(&mut self, number: u64, output: T) -> bool {
         let rank = self.executed;
         self.executed = rank.wrapping_add(1);
         self.results.push_back(Some((number, output)));
@@ -215,6 +235,7 @@ impl<T> Finished for Keyed<T> {
         if let Some(index) = &mut self.index {
             index.insert(number, Place::Finished(rank));
         }
+        false
     }
 
     fn skip(&mut self, number: u64) {
@@ -222,18 +243,6 @@ impl<T> Finished for Keyed<T> {
         if let Some(index) = &mut self.index {
             index.remove(&number);
         }
-    }
-
-    #[inline(always)]
-    fn pop(&mut self) -> Option<(u64, T)> {
-        let (number, output) = self.results.pop_front()??;
-        if self.holes > 0 {
-            self.drop_holes();
-        }
-        if let Some(index) = &mut self.index {
-            index.remove(&number);
-        }
-        Some((number, output))
     }
 
     #[inline(always)]

@@ -40,18 +40,15 @@ impl Finished for Tally {
         }
     }
 
-    fn push(&mut self, number: u64, (): ()) {
+    fn push(&mut self, number: u64, (): ()) -> bool {
         self.skip(number);
+        false
     }
 
     fn skip(&mut self, number: u64) {
         if let Some(slots) = &mut self.slots {
             slots.remove(&number);
         }
-    }
-
-    fn pop(&mut self) -> Option<(u64, ())> {
-        None
     }
 
     fn len(&self) -> usize {

@@ -11,15 +11,17 @@ use core::task::{Context, Poll, ready};
 
 use futures_util::stream::{FusedStream, Stream};
 
-pub use self::itermap::{IterMap, KeyedIterMap};
+pub use self::itermap::IterMap;
 pub use self::keys::Keys;
-use crate::active::{ActiveSet, SlotSet};
-use crate::engine::{Call, Engine, POLLS};
+use crate::active::sealed::Kind;
+use crate::active::{ActiveSet, Set, SlotSet};
+use crate::consumer::stages;
+use crate::engine::{Engine, Goal, POLL_BUDGET, Unconditional};
 use crate::finished::{Finished, Keyed, Place};
 use crate::key::Key;
-use crate::progress::{Progress, stages};
-use crate::queue::Queue;
-use crate::source::QueueThen;
+use crate::progress::{PoolCounts, Progress, debug_counts};
+use crate::source::{Queue, QueueThen};
+use crate::stream::PoolMap;
 
 /// A pool of futures of one type, with results by key: no more and no less than `size` of them are active at once.
 ///
@@ -37,10 +39,10 @@ use crate::source::QueueThen;
 /// A pool wakes the task that last polled it and was not given an answer. Where several tasks take turns with one pool,
 /// the one that polls last has to see to the others.
 ///
-/// # Backlog
+/// # The bound on results
 ///
-/// As a stream, the pool starts a future only while it holds at most [`backlog`](Self::backlog) results. The `async`
-/// methods start futures whatever the backlog is, since nobody else could take results meanwhile.
+/// As a stream, the pool starts a future only while it holds at most [`max_finished`](Self::max_finished) results. The `async`
+/// methods start futures whatever the bound on results is, since nobody else could take results meanwhile.
 ///
 /// # One type of futures
 ///
@@ -71,13 +73,16 @@ use crate::source::QueueThen;
 #[doc(alias = "AioPool")]
 #[doc(alias = "JoinSet")]
 #[must_use = "a pool does nothing unless polled: await one of its methods, or use it as a `Stream`"]
-pub struct Pool<F: Future, S = SlotSet<F>> {
+pub struct Pool<F: Future, K: ActiveSet = SlotSet> {
     waiting: Queue<F>,
-    engine: Engine<S, Keyed<F::Output>>,
+    engine: Engine<K::Of<F>, Keyed<F::Output>>,
 }
 
+/// The engine of a pool.
+type PoolEngine<F, K> = Engine<<K as Kind>::Of<F>, Keyed<<F as Future>::Output>>;
+
 // Futures are pinned inside the active set, never in the pool itself.
-impl<F: Future, S> Unpin for Pool<F, S> {}
+impl<F: Future, K: ActiveSet> Unpin for Pool<F, K> {}
 
 impl<F: Future> Pool<F> {
     /// Creates a pool in which `size` futures may be active at once. A size of 0 is taken as 1.
@@ -92,18 +97,18 @@ impl<F: Future> Pool<F> {
     /// assert_eq!(pool.size(), 16);
     /// ```
     pub fn new(size: usize) -> Self {
-        Self::with_set(size, SlotSet::new())
+        Self::with_set(size, SlotSet)
     }
 }
 
-impl<F: Future, S: ActiveSet<F> + Default> Default for Pool<F, S> {
+impl<F: Future, K: ActiveSet> Default for Pool<F, K> {
     /// Creates a pool of size 4.
     fn default() -> Self {
-        Self::with_set(4, S::default())
+        Self::with_set_of(4)
     }
 }
 
-impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
+impl<F: Future, K: ActiveSet> Pool<F, K> {
     /// Creates a pool on an active set of one's choice. A size of 0 is taken as 1, one above the set's capacity as that.
     ///
     /// # Examples
@@ -112,11 +117,16 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// use futures_pool::{Pool, UnorderedSet};
     /// use std::future::Ready;
     ///
-    /// let pool = Pool::<Ready<()>, _>::with_set(16, UnorderedSet::default());
+    /// let pool = Pool::<Ready<()>, _>::with_set(16, UnorderedSet);
     /// assert_eq!(pool.size(), 16);
     /// ```
-    pub fn with_set(size: usize, set: S) -> Self {
-        Self { waiting: Queue::new(), engine: Engine::new(size, set, Keyed::new()) }
+    pub fn with_set(size: usize, set: K) -> Self {
+        let _ = set;
+        Self::with_set_of(size)
+    }
+
+    fn with_set_of(size: usize) -> Self {
+        Self { waiting: Queue::new(), engine: Engine::new(size, K::make(), Keyed::new()) }
     }
 
     /// Pushes a future into the queue. Never waits, and never polls.
@@ -196,29 +206,24 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// ```
     pub async fn spawn(&mut self, future: F) -> Key {
         let mut future = Some(future);
-        poll_fn(|cx| self.poll_spawn(cx, &mut POLLS.clone(), &mut future)).await
+        poll_fn(|cx| self.poll_spawn(cx, &mut POLL_BUDGET.clone(), &mut future)).await
     }
 
-    fn poll_spawn(&mut self, cx: &mut Context<'_>, polls: &mut usize, future: &mut Option<F>) -> Poll<Key> {
-        // One poll is kept for the future itself.
-        *polls -= 1;
-        let mut waiting = &mut self.waiting;
-        let room = Pin::new(&mut self.engine).poll_until(
-            cx,
-            Pin::new(&mut waiting),
-            polls,
-            Call::Until,
-            |engine, queue, _| !engine.is_paused() && queue.len() == 0 && engine.active.len() < engine.size(),
-        );
-        if !ready!(room) && self.engine.is_paused() {
-            if !Pin::new(&mut self.engine.active).park(cx) {
+    fn poll_spawn(&mut self, cx: &mut Context<'_>, budget: &mut usize, future: &mut Option<F>) -> Poll<Key> {
+        // One poll is reserved for the future itself.
+        *budget -= 1;
+        let room = self.run_until(cx, budget, &mut |engine, queue| {
+            !engine.law.is_paused() && queue.len() == 0 && engine.law.active() < engine.law.size()
+        });
+        if !ready!(room) && self.engine.law.is_paused() {
+            if !Pin::new(&mut self.engine.active).park(cx, true) {
                 cx.waker().wake_by_ref();
             }
             return Poll::Pending;
         }
         let Some(future) = future.take() else { return Poll::Pending };
         let key = self.waiting.claim();
-        Pin::new(&mut self.engine).start(cx, key.0, future);
+        Pin::new(&mut self.engine).start_now(cx, key.0, future);
         Poll::Ready(key)
     }
 
@@ -270,12 +275,12 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         let mut future = Some(future);
         let mut key = None;
         let output = poll_fn(|cx| {
-            let mut polls = POLLS;
+            let mut budget = POLL_BUDGET;
             let key = match key {
                 Some(key) => key,
-                None => *key.insert(ready!(self.poll_spawn(cx, &mut polls, &mut future))),
+                None => *key.insert(ready!(self.poll_spawn(cx, &mut budget, &mut future))),
             };
-            self.poll_wait(cx, &mut polls, key)
+            self.poll_wait(cx, &mut budget, key)
         });
         output.await.expect("a future that was started has a result, unless its panic has passed through here")
     }
@@ -308,14 +313,15 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// # });
     /// ```
     pub async fn wait(&mut self, key: Key) -> Option<F::Output> {
-        poll_fn(|cx| self.poll_wait(cx, &mut POLLS.clone(), key)).await
+        poll_fn(|cx| self.poll_wait(cx, &mut POLL_BUDGET.clone(), key)).await
     }
 
-    fn poll_wait(&mut self, cx: &mut Context<'_>, polls: &mut usize, key: Key) -> Poll<Option<F::Output>> {
+    fn poll_wait(&mut self, cx: &mut Context<'_>, budget: &mut usize, key: Key) -> Poll<Option<F::Output>> {
         let place = self.find(key);
         if matches!(place, Some(Place::Active(_))) || self.waiting.contains(key) {
-            let has_ended = |keyed: &Keyed<_>| !matches!(keyed.find(key.0), None | Some(Place::Active(_)));
-            ready!(self.poll_until(cx, polls, has_ended));
+            ready!(self.run_until(cx, budget, &mut |engine, _| {
+                !matches!(engine.finished.find(key.0), None | Some(Place::Active(_)))
+            }));
         }
         Poll::Ready(self.take_result(key))
     }
@@ -323,7 +329,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// Takes the result of the future with this key, if it has finished. Never waits, and never polls.
     ///
     /// In constant time, however many results are held. Wakes the task that last polled the pool if a future is waiting, as
-    /// the backlog may have room for it now.
+    /// the bound on results may have room for it now.
     ///
     /// # Examples
     ///
@@ -373,19 +379,31 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// # });
     /// ```
     pub async fn join(&mut self) {
-        poll_fn(|cx| self.poll_until(cx, &mut POLLS.clone(), |_| false)).await;
+        poll_fn(|cx| self.run_until(cx, &mut POLL_BUDGET.clone(), &mut |_, _| false)).await;
     }
 
-    /// Drives the pool, whatever the backlog, until `wish` is granted or nothing is left.
-    fn poll_until(
+    /// Polls until the condition is reached, or nothing is waiting or active: `Ready(false)`.
+    fn run_until(
         &mut self,
         cx: &mut Context<'_>,
-        polls: &mut usize,
-        mut wish: impl FnMut(&Keyed<F::Output>) -> bool,
+        budget: &mut usize,
+        condition: &mut dyn FnMut(&mut PoolEngine<F, K>, &Queue<F>) -> bool,
     ) -> Poll<bool> {
         let mut waiting = &mut self.waiting;
-        let wish = |engine: Pin<&mut Engine<S, Keyed<F::Output>>>, _: &_, _| wish(&engine.finished);
-        Pin::new(&mut self.engine).poll_until(cx, Pin::new(&mut waiting), polls, Call::Until, wish)
+        let engine = Pin::new(&mut self.engine);
+        engine.run(
+            cx,
+            Pin::new(&mut waiting),
+            budget,
+            Goal::Until,
+            &mut |engine: Pin<&mut PoolEngine<F, K>>, queue: &&mut Queue<F>, _| condition(engine.get_mut(), queue),
+        )
+    }
+
+    /// Polls until a result is due, or for progress alone. Results are taken by the stream or by nobody, so none is in focus.
+    fn run(&mut self, cx: &mut Context<'_>, budget: &mut usize, goal: Goal) -> Poll<bool> {
+        let mut waiting = &mut self.waiting;
+        Pin::new(&mut self.engine).run(cx, Pin::new(&mut waiting), budget, goal, &mut Unconditional)
     }
 
     /// Maps the items through an async function, and returns the results in the order of the items.
@@ -423,9 +441,10 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         poll_fn(|cx| {
             let mut source = QueueThen { queue: &mut self.waiting, items: &mut items, make: &mut f, taken: &mut taken };
             let engine = Pin::new(&mut self.engine);
-            engine.poll_until(cx, Pin::new(&mut source), &mut POLLS.clone(), Call::Until, |engine, source, _| {
+            let has_all = |engine: Pin<&mut PoolEngine<F, K>>, source: &QueueThen<'_, F, I::IntoIter, _>, _| {
                 source.is_exhausted() && engine.finished.focus_ended() == *source.taken
-            })
+            };
+            engine.run(cx, Pin::new(&mut source), &mut POLL_BUDGET.clone(), Goal::Until, &mut { has_all })
         })
         .await;
         let mut results: Vec<_> = core::iter::from_fn(|| self.engine.finished.pop_focused()).collect();
@@ -463,7 +482,11 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// assert_eq!(squares, [1, 4, 9]);
     /// # });
     /// ```
-    pub fn itermap<I: IntoIterator>(&mut self, items: I, f: impl FnMut(I::Item) -> F) -> IterMap<'_, F, S> {
+    pub fn itermap<I: IntoIterator>(
+        &mut self,
+        items: I,
+        f: impl FnMut(I::Item) -> F,
+    ) -> PoolMap<IterMap<'_, F, K>, F::Output> {
         let Keys(numbers) = self.map_n(items, f);
         IterMap::new(self, numbers)
     }
@@ -496,7 +519,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         } else if let Some(Place::Active(slot)) = self.find(key) {
             self.engine.active.wake();
             self.engine.finished.skip(key.0);
-            Pin::new(&mut self.engine.active).remove(slot);
+            Pin::new(&mut self.engine).cancel(slot);
         } else {
             return false;
         }
@@ -527,14 +550,8 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
         self.engine.finished.forget_active();
         // Dropped on the way out, also if dropping what is active panics.
         let _waiting = self.waiting.take_all();
-        Pin::new(&mut self.engine.active).clear();
+        Pin::new(&mut self.engine).cancel_all();
         len
-    }
-
-    /// Drives the pool within its backlog.
-    fn go_on(&mut self, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
-        let mut waiting = &mut self.waiting;
-        Pin::new(&mut self.engine).poll_progress(cx, Pin::new(&mut waiting), polls)
     }
 
     /// Returns where a future is that has left the queue.
@@ -642,7 +659,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// ```
     #[doc(alias = "n_active")]
     pub fn active(&self) -> usize {
-        self.engine.active.len()
+        self.engine.law.active()
     }
 
     /// Returns how many results are in the pool, not yet taken.
@@ -658,9 +675,9 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// let mut pool = Pool::new(1);
     /// let _ = pool.map_n(1..=5, ready);
     /// assert!(pool.next().await.is_some());
-    /// assert_eq!((pool.finished(), pool.waiting()), (1, 3)); // the backlog is 1: the stream starts no more
+    /// assert_eq!((pool.finished(), pool.waiting()), (1, 3)); // the bound on results is 1: the stream starts no more
     /// pool.join().await;
-    /// assert_eq!((pool.finished(), pool.waiting()), (4, 0)); // `join` does, whatever the backlog
+    /// assert_eq!((pool.finished(), pool.waiting()), (4, 0)); // `join` does, whatever the bound on results
     /// # });
     /// ```
     pub fn finished(&self) -> usize {
@@ -702,7 +719,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// assert_eq!(Pool::<Ready<()>>::default().size(), 4);
     /// ```
     pub fn size(&self) -> usize {
-        self.engine.size()
+        self.engine.law.size()
     }
 
     /// Changes how many futures may be active at once. A size of 0 is taken as 1.
@@ -720,7 +737,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// assert_eq!(pool.size(), 1);
     /// ```
     pub fn set_size(&mut self, size: usize) {
-        self.engine.set_size::<F>(size);
+        self.engine.set_size(size);
     }
 
     /// Returns how many results may be in the pool while its stream starts a future: the size, unless it was set.
@@ -733,13 +750,13 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     ///
     /// let mut pool = Pool::<Ready<()>>::new(4);
     /// pool.set_size(8);
-    /// assert_eq!(pool.backlog(), 8);
-    /// pool.set_backlog(2);
+    /// assert_eq!(pool.max_finished(), 8);
+    /// pool.set_max_finished(2);
     /// pool.set_size(16);
-    /// assert_eq!(pool.backlog(), 2);
+    /// assert_eq!(pool.max_finished(), 2);
     /// ```
-    pub fn backlog(&self) -> usize {
-        self.engine.backlog()
+    pub fn max_finished(&self) -> usize {
+        self.engine.law.max_finished()
     }
 
     /// Changes how many results may be in the pool while its stream starts a future, the one about to be handed over
@@ -755,12 +772,12 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// use std::future::Ready;
     ///
     /// let mut pool = Pool::<Ready<()>>::new(4);
-    /// assert_eq!(pool.backlog(), 4);
-    /// pool.set_backlog(0);
-    /// assert_eq!(pool.backlog(), 0);
+    /// assert_eq!(pool.max_finished(), 4);
+    /// pool.set_max_finished(0);
+    /// assert_eq!(pool.max_finished(), 0);
     /// ```
-    pub fn set_backlog(&mut self, results: usize) {
-        self.engine.set_backlog::<F>(results);
+    pub fn set_max_finished(&mut self, results: usize) {
+        self.engine.set_max_finished(results);
     }
 
     /// Starts nothing new from now on; what is active goes on when polled.
@@ -779,7 +796,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// assert!(pool.next().now_or_never().is_some());
     /// ```
     pub fn pause(&mut self) {
-        self.engine.set_paused::<F>(true);
+        self.engine.set_paused(true);
     }
 
     /// Starts futures again. Wakes the task that last polled the pool.
@@ -800,7 +817,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// assert_eq!(pool.take_result(key), Some(7));
     /// ```
     pub fn resume(&mut self) {
-        self.engine.set_paused::<F>(false);
+        self.engine.set_paused(false);
     }
 
     /// Returns whether the pool is paused.
@@ -818,7 +835,7 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
     /// assert_eq!(pool.size(), 8);
     /// ```
     pub fn is_paused(&self) -> bool {
-        self.engine.is_paused()
+        self.engine.law.is_paused()
     }
 }
 
@@ -838,18 +855,18 @@ impl<F: Future, S: ActiveSet<F>> Pool<F, S> {
 /// assert_eq!(squares, [1, 4, 9]);
 /// # });
 /// ```
-impl<F: Future, S: ActiveSet<F>> Extend<F> for Pool<F, S> {
+impl<F: Future, K: ActiveSet> Extend<F> for Pool<F, K> {
     fn extend<I: IntoIterator<Item = F>>(&mut self, futures: I) {
         let _ = self.map_n(futures, |future| future);
     }
 }
 
 /// The results as they finish: `None` when nothing is waiting, active or finished, and `Some` again after a new push.
-impl<F: Future, S: ActiveSet<F>> Stream for Pool<F, S> {
+impl<F: Future, K: ActiveSet> Stream for Pool<F, K> {
     type Item = (Key, F::Output);
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.poll_next_within(cx, &mut POLLS.clone())
+        self.poll_next_with_budget(cx, &mut POLL_BUDGET.clone())
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -858,47 +875,51 @@ impl<F: Future, S: ActiveSet<F>> Stream for Pool<F, S> {
     }
 }
 
-impl<F: Future, S: ActiveSet<F>> Progress for Pool<F, S> {
+impl<F: Future, K: ActiveSet> Progress for Pool<F, K> {
     fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_progress_within(cx, &mut POLLS.clone())
+        self.poll_progress_with_budget(cx, &mut POLL_BUDGET.clone())
     }
 
     #[inline]
-    fn poll_next_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<Option<Self::Item>> {
+    fn poll_next_with_budget(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        budget: &mut usize,
+    ) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         this.engine.finished.unfocus();
-        let mut waiting = &mut this.waiting;
-        let mut next = None;
-        let has_next = |engine: Pin<&mut Engine<S, Keyed<F::Output>>>, _: &_, _| {
-            next = engine.finished_mut().pop();
-            next.is_some()
-        };
-        ready!(Pin::new(&mut this.engine).poll_until(cx, Pin::new(&mut waiting), polls, Call::Next, has_next));
-        Poll::Ready(next.map(|(number, output)| (Key(number), output)))
+        if !ready!(this.run(cx, budget, Goal::Next)) {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(this.engine.finished.pop().map(|(number, output)| (Key(number), output)))
     }
 
-    fn poll_progress_within(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: &mut usize) -> Poll<()> {
+    fn poll_progress_with_budget(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
         let this = self.get_mut();
-        // What batches that were dropped have gathered counts against the backlog again.
+        // What batches that were dropped have gathered counts against the bound on results again.
         this.engine.finished.unfocus();
-        this.go_on(cx, polls)
+        this.run(cx, budget, Goal::Progress).map(|_| ())
     }
 
-    fn polled(&self) -> usize {
-        self.engine.polled::<F>()
+    fn polls_used(&self) -> usize {
+        self.engine.law.polls_used()
+    }
+
+    fn counts(&self) -> PoolCounts {
+        PoolCounts { active: self.active(), finished: self.finished(), size: self.size() }
     }
 }
 
-stages!([F: Future, S: ActiveSet<F>] Pool<F, S> []);
+stages!([F: Future, K: ActiveSet] Pool<F, K>, (Key, F::Output));
 
-impl<F: Future, S: ActiveSet<F>> FusedStream for Pool<F, S> {
+impl<F: Future, K: ActiveSet> FusedStream for Pool<F, K> {
     fn is_terminated(&self) -> bool {
-        self.is_empty() && self.engine.finished.is_empty()
+        self.is_empty() && self.finished() == 0
     }
 }
 
-impl<F: Future, S: ActiveSet<F>> fmt::Debug for Pool<F, S> {
+impl<F: Future, K: ActiveSet> fmt::Debug for Pool<F, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.engine.debug::<F>("Pool", Some(self.waiting.len()), f)
+        debug_counts("Pool", Some(self.waiting()), self.counts(), f)
     }
 }

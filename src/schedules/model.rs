@@ -2,7 +2,7 @@
 //!
 //! `Arc` and `Waker` themselves stay those of the language. Their counts are taken to be right; what is checked is the order
 //! of what the crate does itself. Nothing here depends on which thread drops the last of them, except for what is
-//! [`sought`], which is therefore seen.
+//! [`tracked`], which is therefore seen.
 
 #[cfg(loom)]
 pub(crate) use core::sync::atomic::{AtomicBool, AtomicU8};
@@ -143,7 +143,7 @@ impl AtomicWaker {
 }
 
 /// An `Arc` that other threads look for by a `Weak`, and find or not: the checker sees whether it is still there.
-pub(crate) mod sought {
+pub(crate) mod tracked {
     use std::ops::Deref;
     use std::sync;
     use std::sync::atomic::Ordering::{Acquire, Release};

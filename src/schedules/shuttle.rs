@@ -26,7 +26,7 @@ use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use futures::stream::StreamExt;
 
-use crate::{Scope, Stopped, Task, iterwait, scope};
+use crate::{Scope, Task, TaskError, iterwait, scope};
 
 /// Runs so many random schedules of a test.
 fn check(weight: usize, test: impl Fn() + Send + Sync + 'static) {
@@ -137,7 +137,7 @@ fn with_threads(size: usize, threads: Vec<Box<dyn FnOnce(&Scope<'static>) + Send
     });
     let executed = run(future);
     assert_eq!((handle.len(), handle.active(), handle.waiting()), (0, 0, 0));
-    assert!(matches!(run(handle.spawn_n(async {})), Err(Stopped::Cancelled)), "the scope has ended");
+    assert!(matches!(run(handle.spawn_n(async {})), Err(TaskError::Cancelled)), "the scope has ended");
     executed
 }
 
@@ -291,7 +291,7 @@ fn a_task_is_cancelled_by_two_threads() {
         };
         match run(task) {
             Ok(7) => assert_eq!((cancels, executed), (0, 2)),
-            Err(Stopped::Cancelled) => assert_eq!((cancels, executed), (1, 1)),
+            Err(TaskError::Cancelled) => assert_eq!((cancels, executed), (1, 1)),
             other => panic!("{other:?}"),
         }
         assert_eq!(dropped.load(SeqCst), 1, "the future is dropped before the scope ends");
@@ -322,12 +322,12 @@ fn all_tasks_are_cancelled_while_others_are_spawned() {
                     let after = pool.spawn_n(guarded(&first));
                     assert_eq!(run(after).unwrap(), 5, "it was spawned later");
                     assert!(before.is_finished(), "once, and for ever");
-                    assert!(matches!(run(before), Ok(5) | Err(Stopped::Cancelled)));
+                    assert!(matches!(run(before), Ok(5) | Err(TaskError::Cancelled)));
                 },
                 move |pool: &Scope<'static>| {
                     let tasks = pool.map_n(0..2, |_| guarded(&second));
                     for task in tasks {
-                        assert!(matches!(run(task), Ok(5) | Err(Stopped::Cancelled)));
+                        assert!(matches!(run(task), Ok(5) | Err(TaskError::Cancelled)));
                     }
                 },
             ],
@@ -496,12 +496,12 @@ fn the_scope_goes_while_threads_wait() {
                     })
                 });
                 let result = run(pool.exec(async move { number }));
-                assert!(matches!(result, Err(Stopped::Cancelled)) || result.is_ok_and(|it| it == number));
+                assert!(matches!(result, Err(TaskError::Cancelled)) || result.is_ok_and(|it| it == number));
                 run(pool.join());
                 for task in [second, first] {
                     assert!(task.is_finished());
                     let result = run(task);
-                    assert!(matches!(result, Err(Stopped::Cancelled)) || result.is_ok_and(|it| it == number));
+                    assert!(matches!(result, Err(TaskError::Cancelled)) || result.is_ok_and(|it| it == number));
                 }
             })
         });
@@ -636,7 +636,7 @@ fn any_task(pool: &Scope<'static>, started: &Arc<Count>, ended: &Arc<Count>) -> 
 fn any_operations(pool: &Scope<'static>, started: &Arc<Count>, ended: &Arc<Count>) {
     let mut tasks = Vec::new();
     let any_task = || any_task(pool, started, ended);
-    let check = |kind: usize, result: Result<usize, Stopped>| match result {
+    let check = |kind: usize, result: Result<usize, TaskError>| match result {
         Ok(output) => assert_eq!(output, kind),
         Err(stopped) => assert!(stopped.is_cancelled(), "{stopped:?}"),
     };

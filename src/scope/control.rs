@@ -283,11 +283,12 @@ impl Control {
         settled.wrapping_add(self.swept_waiting.load(Acquire)).wrapping_add(self.swept_started.load(Acquire))
     }
 
-    /// How many tasks have lent their slots and do not want them back yet.
-    pub(super) fn lent_out(&self) -> usize {
-        // Another thread may be taking one off both, first off the second.
+    /// How many tasks have lent their slots, and how many of these claim one.
+    pub(super) fn lent(&self) -> (usize, usize) {
+        // Another thread may be taking one off both, first off the first.
         let claims = self.claims.load(Acquire);
-        self.lent.load(Acquire).saturating_sub(claims)
+        let lent = self.lent.load(Acquire);
+        (lent, claims.min(lent))
     }
 
     /// Returns whether the scope has yet to learn of new settings, or of a cancellation of all tasks.

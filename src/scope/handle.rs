@@ -12,15 +12,16 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 
 use super::control::{Control, EndWait, RoomWait};
 use super::iterwait::{Arriving, IterWait, iterwait};
-use super::task::{Cell, Stopped, Task, Tracked};
-use crate::engine::POLLS;
+use super::task::{Cell, Task, TaskError, Tracked};
+use crate::engine::POLL_BUDGET;
+use crate::future::PoolFuture;
 use crate::lock::Lock;
 use crate::sync::Arc;
 
 /// The handle of a scope: pushes tasks into it, from its body, from its tasks, or from elsewhere.
 ///
 /// It can be cloned, and all clones are the same. Those that tasks hold make no leak: when the scope has ended, a handle
-/// is an empty shell, and what is spawned on it is [`Cancelled`](Stopped::Cancelled).
+/// is an empty shell, and what is spawned on it is [`Cancelled`](TaskError::Cancelled).
 ///
 /// The operations that wait, called inside a task of the same scope, lend the task's slot meanwhile; see the
 /// [module](super).
@@ -96,6 +97,37 @@ pub(super) struct Inbox<B> {
     pub(super) closed: bool,
     /// The number of the next task.
     next: u64,
+}
+
+/// A task in its box, with its cell.
+struct Packed<T, B> {
+    task: B,
+    cell: Arc<Cell<T>>,
+}
+
+/// The cell of a task that was pushed, and whether the scope has yet to be told.
+struct Spawned<T> {
+    cell: Arc<Cell<T>>,
+    announce: bool,
+}
+
+impl<T> Spawned<T> {
+    fn announce(self, control: &Control) -> Task<T> {
+        if self.announce {
+            control.wake();
+        }
+        Task::new(self.cell)
+    }
+}
+
+impl<B> Inbox<B> {
+    fn push<T>(&mut self, Packed { task, cell }: Packed<T, B>, control: &Control) -> Spawned<T> {
+        cell.spawned(self.next);
+        self.tasks.push(task);
+        self.next += 1;
+        control.count_spawned(self.next);
+        Spawned { cell, announce: !mem::replace(&mut self.announced, true) }
+    }
 }
 
 impl<B> Hub<B> {
@@ -177,23 +209,44 @@ impl<'env, B> Scope<'env, B> {
             if only_with_room && self.is_full() {
                 return Err((future, None));
             }
-            let cell = Arc::new(Cell::new(number, Arc::clone(control)));
-            inbox.tasks.push(B::pin(Tracked::new(future, Arc::clone(&cell))));
-            inbox.next = number + 1;
-            control.count_spawned(inbox.next);
-            Ok((cell, !mem::replace(&mut inbox.announced, true)))
+            let packed = self.pack(future);
+            Ok(inbox.push(packed, control))
         });
         match pushed {
-            Ok((cell, announce)) => {
-                if announce {
-                    control.wake();
-                }
-                Ok(Task::new(cell))
-            }
+            Ok(spawned) => Ok(spawned.announce(control)),
             Err((future, None)) => Err(future),
             Err((future, Some(number))) => {
                 drop(future);
                 Ok(Task::new(Arc::new(Cell::cancelled(number, Arc::clone(control)))))
+            }
+        }
+    }
+
+    /// Puts a future into the box of its task, which has yet to be spawned.
+    fn pack<F: Future>(&self, future: F) -> Packed<F::Output, B>
+    where
+        B: TaskBox<F>,
+    {
+        let cell = Arc::new(Cell::new(Arc::clone(&self.hub.control)));
+        Packed { task: B::pin(Tracked::new(future, Arc::clone(&cell))), cell }
+    }
+
+    /// Pushes a task into the queue.
+    fn push_packed<T>(&self, packed: Packed<T, B>) -> Task<T> {
+        let control = &self.hub.control;
+        let pushed = self.hub.inbox.with(|inbox| {
+            if inbox.closed {
+                let number = inbox.next;
+                inbox.next = number + 1;
+                return Err((packed, number));
+            }
+            Ok(inbox.push(packed, control))
+        });
+        match pushed {
+            Ok(spawned) => spawned.announce(control),
+            Err((packed, number)) => {
+                drop(packed);
+                Task::new(Arc::new(Cell::cancelled(number, Arc::clone(control))))
             }
         }
     }
@@ -249,11 +302,11 @@ impl<'env, B> Scope<'env, B> {
     /// .await;
     /// # });
     /// ```
-    pub fn spawn<F: Future>(&self, future: F) -> Spawn<'_, 'env, F, F::Output, B>
+    pub fn spawn<F: Future>(&self, future: F) -> Spawn<'_, 'env, F::Output, B>
     where
         B: TaskBox<F>,
     {
-        Spawn { scope: self, future: Some(future), task: None }
+        Spawn { scope: self, packed: Some(self.pack(future)), task: None }
     }
 
     /// Pushes a task into the queue if there is room for it: if fewer than [`size`](Self::size) are waiting or active.
@@ -304,7 +357,7 @@ impl<'env, B> Scope<'env, B> {
     /// assert_eq!(sum.await.unwrap(), 2);
     /// # });
     /// ```
-    pub fn exec<F: Future>(&self, future: F) -> Exec<'_, 'env, F, F::Output, B>
+    pub fn exec<F: Future>(&self, future: F) -> Exec<'_, 'env, F::Output, B>
     where
         B: TaskBox<F>,
     {
@@ -368,21 +421,26 @@ impl<'env, B> Scope<'env, B> {
     /// .await;
     /// # });
     /// ```
-    pub fn map<I, G, F>(&self, items: I, f: G) -> Map<'_, 'env, I::IntoIter, G, F::Output, B>
+    pub fn map<I, G, F>(
+        &self,
+        items: I,
+        f: G,
+    ) -> PoolFuture<Map<'_, 'env, I::IntoIter, G, F::Output, B>, Vec<Result<F::Output, TaskError>>>
     where
         I: IntoIterator,
         G: FnMut(I::Item) -> F,
         F: Future,
         B: TaskBox<F>,
     {
-        Map {
+        let map = Map {
             scope: self,
             items: Some(items.into_iter()),
             make: f,
             arriving: Arriving::new(),
             results: Vec::new(),
             wait: RoomWait::default(),
-        }
+        };
+        PoolFuture::new(map, run_map::<I::IntoIter, G, F, B>)
     }
 
     /// Pushes a task `f(item)` into the queue for each item, and returns a stream of their results as they finish.
@@ -792,25 +850,25 @@ impl<B> fmt::Debug for Scope<'_, B> {
 /// # });
 /// ```
 #[must_use = "futures do nothing unless polled: `.await` it"]
-pub struct Spawn<'a, 'env, F: Future<Output = T>, T, B> {
+pub struct Spawn<'a, 'env, T, B> {
     scope: &'a Scope<'env, B>,
-    /// `None` once it was pushed.
-    future: Option<F>,
+    /// The task, until the first poll pushes it into the queue.
+    packed: Option<Packed<T, B>>,
     /// `Some` from then on, up to the end.
     task: Option<Task<T>>,
 }
 
-impl<F: Future<Output = T>, T, B: TaskBox<F>> Spawn<'_, '_, F, T, B> {
+impl<T, B> Spawn<'_, '_, T, B> {
     /// Returns the task, which is pushed the first time.
     fn task(&mut self) -> &mut Task<T> {
-        if let Some(future) = self.future.take() {
-            self.task = Some(self.scope.spawn_n(future));
+        if let Some(packed) = self.packed.take() {
+            self.task = Some(self.scope.push_packed(packed));
         }
         self.task.as_mut().expect("polled after its end")
     }
 }
 
-impl<F: Future<Output = T>, T, B: TaskBox<F>> Future for Spawn<'_, '_, F, T, B> {
+impl<T, B> Future for Spawn<'_, '_, T, B> {
     type Output = Task<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Task<T>> {
@@ -824,10 +882,10 @@ impl<F: Future<Output = T>, T, B: TaskBox<F>> Future for Spawn<'_, '_, F, T, B> 
     }
 }
 
-// The future is pinned only in the box that it gets.
-impl<F: Future<Output = T>, T, B> Unpin for Spawn<'_, '_, F, T, B> {}
+// The future is pinned in its box.
+impl<T, B> Unpin for Spawn<'_, '_, T, B> {}
 
-impl<F: Future<Output = T>, T, B> Drop for Spawn<'_, '_, F, T, B> {
+impl<T, B> Drop for Spawn<'_, '_, T, B> {
     fn drop(&mut self) {
         if let Some(task) = &self.task {
             task.cancel_waiting();
@@ -835,7 +893,7 @@ impl<F: Future<Output = T>, T, B> Drop for Spawn<'_, '_, F, T, B> {
     }
 }
 
-impl<F: Future<Output = T>, T, B> fmt::Debug for Spawn<'_, '_, F, T, B> {
+impl<T, B> fmt::Debug for Spawn<'_, '_, T, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Spawn").field("task", &self.task).finish_non_exhaustive()
     }
@@ -870,12 +928,12 @@ impl<F: Future<Output = T>, T, B> fmt::Debug for Spawn<'_, '_, F, T, B> {
 /// # }
 /// ```
 #[must_use = "futures do nothing unless polled: `.await` it"]
-pub struct Exec<'a, 'env, F: Future<Output = T>, T, B> {
-    spawn: Spawn<'a, 'env, F, T, B>,
+pub struct Exec<'a, 'env, T, B> {
+    spawn: Spawn<'a, 'env, T, B>,
 }
 
-impl<F: Future<Output = T>, T, B: TaskBox<F>> Future for Exec<'_, '_, F, T, B> {
-    type Output = Result<T, Stopped>;
+impl<T, B> Future for Exec<'_, '_, T, B> {
+    type Output = Result<T, TaskError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
@@ -887,7 +945,7 @@ impl<F: Future<Output = T>, T, B: TaskBox<F>> Future for Exec<'_, '_, F, T, B> {
     }
 }
 
-impl<F: Future<Output = T>, T, B> fmt::Debug for Exec<'_, '_, F, T, B> {
+impl<T, B> fmt::Debug for Exec<'_, '_, T, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exec").field("task", &self.spawn.task).finish_non_exhaustive()
     }
@@ -929,54 +987,53 @@ pub struct Map<'a, 'env, I, G, T, B> {
     make: G,
     arriving: Arriving<T>,
     /// The results by the places of their items.
-    results: Vec<Option<Result<T, Stopped>>>,
+    results: Vec<Option<Result<T, TaskError>>>,
     wait: RoomWait,
 }
 
-impl<I, G, F, T, B> Future for Map<'_, '_, I, G, T, B>
+fn run_map<I, G, F, B>(
+    map: Pin<&mut Map<'_, '_, I, G, F::Output, B>>,
+    cx: &mut Context<'_>,
+) -> Poll<Vec<Result<F::Output, TaskError>>>
 where
     I: Iterator,
     G: FnMut(I::Item) -> F,
-    F: Future<Output = T>,
+    F: Future,
     B: TaskBox<F>,
 {
-    type Output = Vec<Result<T, Stopped>>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        let control = this.scope.control();
-        let mut polls = POLLS;
-        loop {
-            while let Poll::Ready(Some((place, _, result))) = this.arriving.poll_next(cx) {
-                this.results[place] = Some(result);
-            }
-            let Some(items) = &mut this.items else { break };
-            if !this.wait.may_take(control) {
-                this.wait.begin(control, cx.waker());
-                break;
-            }
-            if polls == 0 {
-                cx.waker().wake_by_ref();
-                break;
-            }
-            polls -= 1;
-            let unused = this.wait.end(control).then(|| Unused { control });
-            if let Some(item) = items.next() {
-                let future = (this.make)(item);
-                mem::forget(unused);
-                this.results.push(None);
-                this.arriving.push(this.scope.spawn_n(future));
-            } else {
-                this.items = None;
-            }
+    let this = map.get_mut();
+    let control = this.scope.control();
+    let mut budget = POLL_BUDGET;
+    loop {
+        while let Poll::Ready(Some((place, _, result))) = this.arriving.poll_next(cx) {
+            this.results[place] = Some(result);
         }
-        let poll = if this.items.is_none() && this.arriving.left() == 0 {
-            Poll::Ready(mem::take(&mut this.results).into_iter().flatten().collect())
+        let Some(items) = &mut this.items else { break };
+        if !this.wait.may_take(control) {
+            this.wait.begin(control, cx.waker());
+            break;
+        }
+        if budget == 0 {
+            cx.waker().wake_by_ref();
+            break;
+        }
+        budget -= 1;
+        let unused = this.wait.end(control).then(|| Unused { control });
+        if let Some(item) = items.next() {
+            let future = (this.make)(item);
+            mem::forget(unused);
+            this.results.push(None);
+            this.arriving.push(this.scope.spawn_n(future));
         } else {
-            Poll::Pending
-        };
-        this.arriving.enter(poll)
+            this.items = None;
+        }
     }
+    let poll = if this.items.is_none() && this.arriving.left() == 0 {
+        Poll::Ready(mem::take(&mut this.results).into_iter().flatten().collect())
+    } else {
+        Poll::Pending
+    };
+    this.arriving.enter(poll)
 }
 
 /// Room that was offered. It goes to the next in line when this is dropped: at the end of the items, or by their panic. Is

@@ -12,12 +12,14 @@ use futures_util::future::FusedFuture;
 use futures_util::stream::{FusedStream, Stream};
 
 use super::control::{Control, Wait};
-use super::task::{Stopped, Task};
+use super::task::{Task, TaskError};
 use crate::batches::{Batches, Gather};
-use crate::finished::{Finished, Gathering, Unordered};
+use crate::finished::{ChainResults, Finished, Gathering, Results};
 use crate::key::Key;
 use crate::lock::Lock;
 use crate::panic::wake_and_contain;
+use crate::progress::PoolCounts;
+use crate::stream::{Look, PoolMap, Want};
 use crate::sync::Arc;
 
 /// Waits for tasks: a stream of their results, in the order in which they finish.
@@ -49,7 +51,7 @@ use crate::sync::Arc;
 /// ```
 #[doc(alias = "as_completed")]
 pub fn iterwait<T>(tasks: impl IntoIterator<Item = Task<T>>) -> IterWait<T> {
-    let mut stream = IterWait { arriving: Arriving::new(), results: Unordered::default(), cancels: false };
+    let mut stream = IterWait { arriving: Arriving::new(), results: Results::unordered(), cancels: false };
     let mut early = Vec::new();
     for mut task in tasks {
         match task.take() {
@@ -152,8 +154,13 @@ impl<T> Arriving<T> {
         self.left
     }
 
+    /// Returns how many tasks there were.
+    fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
     /// Takes the next result: the task's place, its number, and the result. `None` if there is no task left.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, u64, Result<T, Stopped>)>> {
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, u64, Result<T, TaskError>)>> {
         loop {
             if self.left == 0 {
                 return Poll::Ready(None);
@@ -237,7 +244,7 @@ impl<T> Drop for Arriving<T> {
 pub struct IterWait<T> {
     arriving: Arriving<T>,
     /// Results that have come in, not yet yielded.
-    results: Unordered<Result<T, Stopped>>,
+    results: Results<Result<T, TaskError>>,
     /// Whether dropping the stream cancels the tasks that have not finished.
     cancels: bool,
 }
@@ -284,7 +291,7 @@ impl<T> IterWait<T> {
         self
     }
 
-    /// Gives pairs `(Key, Result<T, Stopped>)`.
+    /// Gives pairs `(Key, Result<T, TaskError>)`.
     ///
     /// # Examples
     ///
@@ -306,7 +313,7 @@ impl<T> IterWait<T> {
         KeyedIterWait(self)
     }
 
-    /// Gives results in batches: a stream of non-empty `Vec<Result<T, Stopped>>`.
+    /// Gives results in batches: a stream of non-empty `Vec<Result<T, TaskError>>`.
     ///
     /// The batch under way is yielded when a result for which `when` returns `true` joins it, together with all that
     /// have come in by then, and at the end. See [`yield_when`](crate::yield_when) for the usual rules, and
@@ -331,7 +338,10 @@ impl<T> IterWait<T> {
     /// .await;
     /// # });
     /// ```
-    pub fn batches<W: FnMut(&Result<T, Stopped>) -> bool>(self, when: W) -> Batches<Self, W> {
+    pub fn batches<W: FnMut(&Result<T, TaskError>) -> bool>(
+        self,
+        when: W,
+    ) -> PoolMap<Batches<Self, W>, Vec<Result<T, TaskError>>> {
         Batches::new(self, when)
     }
 
@@ -342,11 +352,11 @@ impl<T> IterWait<T> {
         }
     }
 
-    fn poll_pair(&mut self, cx: &mut Context<'_>) -> Poll<Option<(u64, Result<T, Stopped>)>> {
-        if self.results.is_empty() {
+    fn poll_pair(&mut self, cx: &mut Context<'_>) -> Poll<Option<(u64, Result<T, TaskError>)>> {
+        if self.results.len() == 0 {
             self.collect(cx);
         }
-        let next = self.results.pop();
+        let next = self.results.pop_numbered();
         let poll = if next.is_some() || self.arriving.left() == 0 { Poll::Ready(next) } else { Poll::Pending };
         self.arriving.enter(poll)
     }
@@ -358,7 +368,7 @@ impl<T> IterWait<T> {
 }
 
 impl<T> Stream for IterWait<T> {
-    type Item = Result<T, Stopped>;
+    type Item = Result<T, TaskError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = ready!(self.get_mut().poll_pair(cx));
@@ -371,7 +381,7 @@ impl<T> Stream for IterWait<T> {
 }
 
 impl<T> Stream for KeyedIterWait<T> {
-    type Item = (Key, Result<T, Stopped>);
+    type Item = (Key, Result<T, TaskError>);
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = ready!(self.get_mut().0.poll_pair(cx));
@@ -396,17 +406,37 @@ impl<T> FusedStream for KeyedIterWait<T> {
 }
 
 impl<T> Gather for IterWait<T> {
-    fn poll_gather(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        _: &mut usize,
-        when: &mut impl FnMut(&Self::Item) -> bool,
-    ) -> Poll<bool> {
+    fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>, _: &mut usize) -> Poll<()> {
         let this = self.get_mut();
         this.collect(cx);
-        let full = this.results.gather(when);
-        let poll = if full || this.arriving.left() == 0 { Poll::Ready(full) } else { Poll::Pending };
-        this.arriving.enter(poll)
+        let is_due = this.has_ungathered() || this.arriving.left() == 0;
+        this.arriving.enter(if is_due { Poll::Ready(()) } else { Poll::Pending })
+    }
+
+    /// Their scopes see to the tasks.
+    fn poll_progress(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut usize) -> Poll<()> {
+        if self.arriving.left() == 0 { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn gather(self: Pin<&mut Self>, when: &mut impl FnMut(&Self::Item) -> bool) -> bool {
+        self.get_mut().results.gather(when)
+    }
+
+    fn has_ungathered(&self) -> bool {
+        self.results.due() > 0
+    }
+
+    fn look(&self, _: Want) -> Look {
+        Look {
+            size_hint: self.size_hint(),
+            is_terminated: self.is_terminated(),
+            polls_used: 0,
+            counts: PoolCounts {
+                active: self.arriving.left(),
+                finished: self.results.len(),
+                size: self.arriving.len(),
+            },
+        }
     }
 
     fn gathered(&self) -> usize {
@@ -418,7 +448,7 @@ impl<T> Gather for IterWait<T> {
         // Nobody waits any more, also where a timer has fired and this has not.
         let _ = arriving.enter(Poll::Ready(()));
         results.ungather();
-        iter::from_fn(|| results.pop()).map(|(_, result)| result).collect()
+        iter::from_fn(|| results.pop()).collect()
     }
 }
 

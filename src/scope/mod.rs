@@ -12,7 +12,7 @@
 //!   active then, and another may run. It takes a free slot again, ahead of everything that waits to start, before it
 //!   goes on. So recursion that forks and joins ends at any size, 1 included. [`spawn`](Scope::spawn) inside a task
 //!   does not wait for room.
-//! - **A panic stays with its task**, as [`Stopped::Panicked`] (feature `std`); the body and the others go on. A panic of
+//! - **A panic stays with its task**, as [`TaskError::Panicked`] (feature `std`); the body and the others go on. A panic of
 //!   the body drops the tasks and passes on.
 //! - **Cancelling is dropping.** A cancelled task is settled and counted out at once, and its future dropped before the
 //!   scope's current or next poll returns. Unlike a coroutine of Python's, a future cannot catch that.
@@ -81,13 +81,14 @@ use self::control::{Control, Id, is_before};
 use self::handle::Hub;
 pub use self::handle::{Exec, Join, LocalScope, Map, Scope, Spawn, TaskBox};
 pub use self::iterwait::{IterWait, KeyedIterWait, iterwait};
-pub use self::task::{Stopped, Task, Tracked};
-use crate::active::{PinnedSet, ReadyBits, SlotSet};
-use crate::engine::{Call, Engine, POLLS};
+pub use self::task::{Task, TaskError, Tracked};
+use crate::active::sealed::Kind;
+use crate::active::{ReadyBits, Set, SlotSet, SlotVec};
+use crate::engine::{Engine, Goal, POLL_BUDGET};
 use crate::finished::{Finished, Tally};
+use crate::future::PoolFuture;
 use crate::key::Key;
-use crate::queue::Queue;
-use crate::source::Source;
+use crate::source::{Queue, Source};
 use crate::sync::Arc;
 
 /// Runs `body` together with the tasks that it spawns, of which at most `size` are active at once; gives the body's
@@ -104,7 +105,7 @@ use crate::sync::Arc;
 ///
 /// # Cancel safety
 ///
-/// Dropping the scope drops the body and all tasks. Handles that live on give [`Stopped::Cancelled`].
+/// Dropping the scope drops the body and all tasks. Handles that live on give [`TaskError::Cancelled`].
 ///
 /// # Panics
 ///
@@ -132,12 +133,12 @@ use crate::sync::Arc;
 #[cfg(feature = "std")]
 #[doc(alias = "AioPool")]
 #[doc(alias = "nursery")]
-pub fn scope<'env, F, Fut, T>(size: usize, body: F) -> ScopeFuture<Fut, T, BoxFuture<'env, ()>>
+pub fn scope<'env, F, Fut, T>(size: usize, body: F) -> PoolFuture<Body<Fut, T, BoxFuture<'env, ()>>, T>
 where
     F: FnOnce(Scope<'env>) -> Fut,
     Fut: Future<Output = T>,
 {
-    ScopeFuture::new(size, body)
+    Body::new(size, body)
 }
 
 /// Does the same as [`scope`](scope()) for tasks that need not be `Send`.
@@ -168,43 +169,17 @@ where
 /// assert_eq!(sum.await, 24);
 /// # });
 /// ```
-pub fn local_scope<'env, F, Fut, T>(size: usize, body: F) -> ScopeFuture<Fut, T, LocalBoxFuture<'env, ()>>
+pub fn local_scope<'env, F, Fut, T>(size: usize, body: F) -> PoolFuture<Body<Fut, T, LocalBoxFuture<'env, ()>>, T>
 where
     F: FnOnce(LocalScope<'env>) -> Fut,
     Fut: Future<Output = T>,
 {
-    ScopeFuture::new(size, body)
+    Body::new(size, body)
 }
 
-/// The body and the tasks of a scope: the future of [`scope`](scope()) and [`local_scope`].
-///
-/// # Cancel safety
-///
-/// Dropping it drops the body and all tasks.
-///
-/// # Panics
-///
-/// If the body does, and if it is polled again after its end.
-///
-/// # Examples
-///
-/// ```
-/// use futures_pool::{local_scope, scope::ScopeFuture};
-/// use std::future::pending;
-///
-/// # futures::executor::block_on(async {
-/// let mut task = None;
-/// let running: ScopeFuture<_, _, _> = local_scope(1, |pool| {
-///     task = Some(pool.spawn_n(pending::<()>()));
-///     async { "the body" }
-/// });
-/// drop(running);
-/// assert!(task.unwrap().await.unwrap_err().is_cancelled());
-/// # });
-/// ```
-#[must_use = "a scope does nothing unless polled: `.await` it"]
+/// The machine of a scope: its body, and its tasks.
 #[pin_project]
-pub struct ScopeFuture<Fut, T, B: Future<Output = ()>> {
+pub struct Body<Fut, T, B: Future<Output = ()>> {
     /// `None` after its end.
     #[pin]
     body: Option<Fut>,
@@ -215,7 +190,7 @@ pub struct ScopeFuture<Fut, T, B: Future<Output = ()>> {
 
 /// The tasks of a scope, and what wakes it besides.
 struct Tasks<B: Future<Output = ()>> {
-    engine: Engine<SlotSet<B>, Tally>,
+    engine: Engine<SlotVec<B>, Tally>,
     queue: Queue<B>,
     /// The inbox to come, empty.
     spare: Vec<B>,
@@ -240,32 +215,28 @@ const SPARE: usize = 1024;
 const BODY: usize = 0;
 const REQUESTS: usize = 1;
 
-impl<Fut: Future<Output = T>, T, B: Future<Output = ()>> ScopeFuture<Fut, T, B> {
-    fn new<'env>(size: usize, body: impl FnOnce(Scope<'env, B>) -> Fut) -> Self {
+impl<Fut: Future<Output = T>, T, B: Future<Output = ()>> Body<Fut, T, B> {
+    fn new<'env>(size: usize, body: impl FnOnce(Scope<'env, B>) -> Fut) -> PoolFuture<Self, T> {
         let tasks = Tasks::new(size);
         let body = body(Scope::new(Arc::clone(&tasks.hub)));
-        Self { body: Some(body), output: None, tasks }
+        PoolFuture::new(Self { body: Some(body), output: None, tasks }, Self::run)
     }
-}
 
-impl<Fut: Future<Output = T>, T, B: Future<Output = ()>> Future for ScopeFuture<Fut, T, B> {
-    type Output = T;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+    fn run(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = self.project();
         let (mut body, tasks) = (this.body, this.tasks);
         assert!(body.is_some() || this.output.is_some(), "`scope` polled after its end");
         let hub = Arc::clone(&tasks.hub);
         let _mark = hub.control.enter_scope();
-        let mut polls = POLLS;
+        let mut budget = POLL_BUDGET;
         // Other threads may make requests without end, which take no polls.
-        let mut turns = 2 * POLLS;
+        let mut turns = 2 * POLL_BUDGET;
         tasks.ready.unpark();
-        while polls > 0 && turns > 0 {
+        while budget > 0 && turns > 0 {
             turns -= 1;
             tasks.look();
             if mem::take(&mut tasks.body_woken) && body.is_some() {
-                polls -= 1;
+                budget -= 1;
                 let abandon = Abandon { tasks };
                 let mut cx = Context::from_waker(&abandon.tasks.body_waker);
                 let poll = body.as_mut().as_pin_mut().map(|body| body.poll(&mut cx));
@@ -277,19 +248,19 @@ impl<Fut: Future<Output = T>, T, B: Future<Output = ()>> Future for ScopeFuture<
                 tasks.look();
             }
             tasks.serve_requests();
-            let poll = tasks.poll(cx, &mut polls);
+            let poll = tasks.poll(cx, &mut budget);
             if tasks.body_woken || tasks.requests {
                 continue;
             }
             if poll == Poll::Ready(false) && body.is_none() && tasks.close() {
                 return this.output.take().map_or(Poll::Pending, Poll::Ready);
             }
-            if polls > 0 {
+            if budget > 0 {
                 if tasks.ready.park(cx.waker()) {
                     return Poll::Pending;
                 }
                 // Woken for nothing, maybe: late wake-ups count as well, or this could go on for ever.
-                polls -= 1;
+                budget -= 1;
             }
         }
         cx.waker().wake_by_ref();
@@ -316,7 +287,7 @@ impl<B: Future<Output = ()>> Tasks<B> {
         let body_waker = ready.waker(BODY);
         let control = Arc::new(Control::new(size, ready.waker(REQUESTS)));
         Self {
-            engine: Engine::new(size, SlotSet::new(), Tally::default()),
+            engine: Engine::new(size, SlotSet::make(), Tally::default()),
             queue: Queue::new(),
             spare: Vec::new(),
             ready,
@@ -361,11 +332,11 @@ impl<B: Future<Output = ()>> Tasks<B> {
             control.finish_cancelling(before);
         }
         // These wake the task. If its waker panics, they are looked at again.
-        if control.size() != self.engine.size() {
-            self.engine.set_size::<B>(control.size());
+        if control.size() != self.engine.law.size() {
+            self.engine.set_size(control.size());
         }
-        if control.is_paused() != self.engine.is_paused() {
-            self.engine.set_paused::<B>(control.is_paused());
+        if control.is_paused() != self.engine.law.is_paused() {
+            self.engine.set_paused(control.is_paused());
         }
         self.requests = false;
     }
@@ -376,7 +347,7 @@ impl<B: Future<Output = ()>> Tasks<B> {
             drop(task);
         } else if let Some(slot) = self.engine.finished.slot(number, |visit| self.engine.active.for_each(visit)) {
             self.engine.finished.skip(number);
-            Pin::new(&mut self.engine.active).remove(slot);
+            Pin::new(&mut self.engine).cancel(slot);
         }
     }
 
@@ -395,23 +366,24 @@ impl<B: Future<Output = ()>> Tasks<B> {
         });
         for (slot, number) in slots {
             self.engine.finished.skip(number);
-            Pin::new(&mut self.engine.active).remove(slot);
+            Pin::new(&mut self.engine).cancel(slot);
         }
     }
 
     /// Polls and starts tasks. `Ready(false)`: no task is left. Afterwards there may be something to do for the body, or
     /// for handles.
-    fn poll(&mut self, cx: &mut Context<'_>, polls: &mut usize) -> Poll<bool> {
+    fn poll(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Poll<bool> {
         let Self { engine, queue, ready, body_woken, requests, hub, .. } = self;
         let control = &*hub.control;
         let mut source = Waiting { queue, control };
         let mut rounds = 0;
-        Pin::new(engine).poll_until(cx, Pin::new(&mut source), polls, Call::Until, |_, source, is_idle| {
+        let mut is_wanted_elsewhere = |_: Pin<&mut _>, source: &Waiting<'_, B>, is_idle| {
             control.serve(source.queue.len(), is_idle);
             look(ready, body_woken, requests);
             rounds += 1;
             (is_idle || rounds >= ROUNDS) && (*body_woken || *requests)
-        })
+        };
+        Pin::new(engine).run(cx, Pin::new(&mut source), budget, Goal::Until, &mut is_wanted_elsewhere)
     }
 
     /// Ends the scope, unless a task has been spawned meanwhile.
@@ -433,7 +405,7 @@ impl<B: Future<Output = ()>> Tasks<B> {
             mem::take(&mut inbox.tasks)
         });
         let waiting = self.queue.take_all();
-        Pin::new(&mut self.engine.active).clear();
+        Pin::new(&mut self.engine).cancel_all();
         drop((waiting, spawned));
         self.hub.control.close();
     }
@@ -463,6 +435,8 @@ struct Waiting<'a, B> {
 }
 
 impl<B> Source<B> for Waiting<'_, B> {
+    const LENDS: bool = true;
+
     fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut usize) -> Poll<Option<(u64, B)>> {
         // The engine goes by what it knew when requests were last served.
         let next = if self.control.is_stale() { None } else { self.get_mut().queue.pop() };
@@ -473,12 +447,12 @@ impl<B> Source<B> for Waiting<'_, B> {
         self.queue.len() == 0
     }
 
-    fn lent(&self) -> usize {
-        self.control.lent_out()
+    fn lent(&self) -> (usize, usize) {
+        self.control.lent()
     }
 }
 
-impl<Fut, T, B: Future<Output = ()>> fmt::Debug for ScopeFuture<Fut, T, B> {
+impl<Fut, T, B: Future<Output = ()>> fmt::Debug for Body<Fut, T, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let control = &self.tasks.hub.control;
         f.debug_struct("ScopeFuture")

@@ -1,5 +1,7 @@
 //! [`Task`], the handle; the cell that it shares with its future; and [`Tracked`], the future as the scope keeps it.
 
+use alloc::boxed::Box;
+use core::any::Any;
 use core::error::Error;
 use core::fmt;
 use core::mem;
@@ -15,14 +17,14 @@ use super::iterwait::Arrivals;
 use crate::key::Key;
 use crate::lock::Lock;
 use crate::panic::{Panic, contain, contain_and_forget, wake_and_contain};
-use crate::sync::{Arc, AtomicU8};
+use crate::sync::{Arc, AtomicU8, AtomicUsize};
 
 /// Why a task has no output.
 ///
 /// # Examples
 ///
 /// ```
-/// use futures_pool::{Stopped, local_scope};
+/// use futures_pool::{TaskError, local_scope};
 ///
 /// # std::panic::set_hook(Box::new(|_| {}));
 /// # futures::executor::block_on(async {
@@ -33,7 +35,7 @@ use crate::sync::{Arc, AtomicU8};
 ///     for task in tasks {
 ///         report.push(match task.await {
 ///             Ok(tenth) => tenth.to_string(),
-///             Err(Stopped::Panicked(panic)) => panic.message().unwrap_or("it panicked").to_owned(),
+///             Err(TaskError::Panicked(panic)) => panic.message().unwrap_or("it panicked").to_owned(),
 ///             Err(stopped) => stopped.to_string(),
 ///         });
 ///     }
@@ -43,14 +45,14 @@ use crate::sync::{Arc, AtomicU8};
 /// # });
 /// ```
 #[derive(Debug)]
-pub enum Stopped {
+pub enum TaskError {
     /// It was cancelled, or its scope was dropped or has ended before it could run.
     Cancelled,
     /// It has panicked. (Never without the feature `std`, since a panic cannot be caught there.)
     Panicked(Panic),
 }
 
-impl Stopped {
+impl TaskError {
     /// Returns whether the task was cancelled.
     ///
     /// # Examples
@@ -64,7 +66,7 @@ impl Stopped {
     ///     let task = pool.spawn_n(pending::<()>());
     ///     pool.cancel_all();
     ///     let stopped = task.await.unwrap_err();
-    ///     assert!(stopped.is_cancelled() && !stopped.is_panicked());
+    ///     assert!(stopped.is_cancelled() && !stopped.is_panic());
     /// })
     /// .await;
     /// # });
@@ -84,17 +86,45 @@ impl Stopped {
     /// # futures::executor::block_on(async {
     /// local_scope(1, async |pool| {
     ///     let stopped = pool.exec(async { [1, 2].iter().position(|&x| x == 3).unwrap() }).await.unwrap_err();
-    ///     assert!(stopped.is_panicked() && !stopped.is_cancelled());
+    ///     assert!(stopped.is_panic() && !stopped.is_cancelled());
     /// })
     /// .await;
     /// # });
     /// ```
-    pub fn is_panicked(&self) -> bool {
+    pub fn is_panic(&self) -> bool {
         matches!(self, Self::Panicked(_))
+    }
+
+    /// Returns the payload of the panic, for [`std::panic::resume_unwind`](https://doc.rust-lang.org/std/panic/fn.resume_unwind.html).
+    ///
+    /// # Panics
+    ///
+    /// If the task has not panicked: see [`is_panic`](Self::is_panic).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::local_scope;
+    ///
+    /// # std::panic::set_hook(Box::new(|_| {}));
+    /// # futures::executor::block_on(async {
+    /// local_scope(1, async |pool| {
+    ///     let error = pool.exec(async { panic!("out of paper") }).await.map(|()| ()).unwrap_err();
+    ///     assert_eq!(error.into_panic().downcast_ref(), Some(&"out of paper"));
+    /// })
+    /// .await;
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn into_panic(self) -> Box<dyn Any + Send> {
+        match self {
+            Self::Panicked(panic) => panic.into_payload(),
+            Self::Cancelled => panic!("the task was cancelled, and has not panicked"),
+        }
     }
 }
 
-impl fmt::Display for Stopped {
+impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cancelled => f.write_str("the task was cancelled"),
@@ -106,7 +136,7 @@ impl fmt::Display for Stopped {
     }
 }
 
-impl Error for Stopped {
+impl Error for TaskError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Cancelled => None,
@@ -132,7 +162,7 @@ impl Error for Stopped {
 /// # Examples
 ///
 /// ```
-/// use futures_pool::{Stopped, local_scope};
+/// use futures_pool::{TaskError, local_scope};
 /// use std::future::pending;
 ///
 /// # futures::executor::block_on(async {
@@ -141,7 +171,7 @@ impl Error for Stopped {
 ///     let never = pool.spawn_n(pending::<()>());
 ///     assert_eq!(answer.await.unwrap(), 42);
 ///     assert!(never.cancel());
-///     assert!(matches!(never.await, Err(Stopped::Cancelled)));
+///     assert!(matches!(never.await, Err(TaskError::Cancelled)));
 /// })
 /// .await;
 /// # });
@@ -156,7 +186,7 @@ pub struct Task<T> {
 
 /// Where a task's output goes, and who waits for it.
 pub(super) struct Cell<T> {
-    number: u64,
+    number: Number,
     control: Arc<Control>,
     /// One of the following. Rises only; becomes `SETTLED` under the lock.
     status: AtomicU8,
@@ -174,7 +204,7 @@ const SETTLED: u8 = 3;
 
 struct Slot<T> {
     /// `Some` from when the task is settled until its result is taken.
-    result: Option<Result<T, Stopped>>,
+    result: Option<Result<T, TaskError>>,
     /// A number that rises as tasks end.
     order: usize,
     notify: Notify,
@@ -188,6 +218,48 @@ enum Notify {
     Waker(Waker),
     /// The stream of [`iterwait`](super::iterwait), in which the task has this place.
     Arrivals(Arc<Arrivals>, usize),
+}
+
+/// The number of a task, which it gets when it is spawned: after its cell was made, and before anybody else sees the cell.
+struct Number {
+    low: AtomicUsize,
+    #[cfg(not(target_pointer_width = "64"))]
+    high: AtomicUsize,
+}
+
+impl Number {
+    /// Stands for no number yet.
+    const NONE: u64 = u64::MAX;
+
+    fn new() -> Self {
+        let number = Self {
+            low: AtomicUsize::new(0),
+            #[cfg(not(target_pointer_width = "64"))]
+            high: AtomicUsize::new(0),
+        };
+        number.set(Self::NONE);
+        number
+    }
+
+    #[expect(clippy::cast_possible_truncation)]
+    fn set(&self, number: u64) {
+        self.low.store(number as usize, Relaxed);
+        #[cfg(not(target_pointer_width = "64"))]
+        self.high.store((number >> 32) as usize, Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        let number = self.low.load(Relaxed) as u64;
+        #[cfg(not(target_pointer_width = "64"))]
+        let number = (self.high.load(Relaxed) as u64) << 32 | number;
+        number
+    }
+
+    /// Its low bits.
+    #[inline(always)]
+    fn id(&self) -> Id {
+        self.low.load(Relaxed)
+    }
 }
 
 impl Notify {
@@ -208,22 +280,28 @@ impl Notify {
 }
 
 impl<T> Cell<T> {
-    pub(super) fn new(number: u64, control: Arc<Control>) -> Self {
+    /// Creates the cell of a task that has yet to be spawned.
+    pub(super) fn new(control: Arc<Control>) -> Self {
         let slot = Slot { result: None, order: 0, notify: Notify::Nobody, detached: false };
-        Self { number, control, status: AtomicU8::new(WAITING), slot: Lock::new(slot) }
+        Self { number: Number::new(), control, status: AtomicU8::new(WAITING), slot: Lock::new(slot) }
     }
 
     /// A task that never was.
     pub(super) fn cancelled(number: u64, control: Arc<Control>) -> Self {
-        let mut cell = Self::new(number, control);
+        let mut cell = Self::new(control);
+        cell.number.set(number);
         *cell.status.get_mut() = SETTLED;
-        cell.slot.get_mut().result = Some(Err(Stopped::Cancelled));
+        cell.slot.get_mut().result = Some(Err(TaskError::Cancelled));
         cell
     }
 
-    #[expect(clippy::cast_possible_truncation)]
+    /// Gives the task its number, as it is spawned.
+    pub(super) fn spawned(&self, number: u64) {
+        self.number.set(number);
+    }
+
     fn id(&self) -> Id {
-        self.number as Id
+        self.number.id()
     }
 
     /// Returns whether the task has ended.
@@ -246,7 +324,7 @@ impl<T> Cell<T> {
 
     /// Ends a task that has run to its end: what mostly happens, and then as [`settle`](Self::settle) does.
     #[inline(always)]
-    fn finish(&self, result: Result<T, Stopped>) {
+    fn finish(&self, result: Result<T, TaskError>) {
         let mut result = Some(result);
         let notify = self.slot.with(|slot| {
             if self.status.load(Acquire) != ACTIVE || slot.detached || self.control.is_cancelling() {
@@ -269,7 +347,7 @@ impl<T> Cell<T> {
     /// Ends the task, unless it has ended or come as far as `limit`. `None` stands for a cancellation.
     ///
     /// Returns whether it is this call that has ended the task.
-    fn settle(&self, result: Option<Result<T, Stopped>>, limit: u8) -> bool {
+    fn settle(&self, result: Option<Result<T, TaskError>>, limit: u8) -> bool {
         // What is not kept is dropped, and those concerned are notified, when the lock is released.
         let mut result = result;
         let settled = self.slot.with(|slot| {
@@ -287,7 +365,7 @@ impl<T> Cell<T> {
             let with_all = self.control.is_cancelled(self.id());
             let ended = result.is_some() && before == ACTIVE && !with_all;
             if !slot.detached {
-                slot.result = if ended { result.take() } else { Some(Err(Stopped::Cancelled)) };
+                slot.result = if ended { result.take() } else { Some(Err(TaskError::Cancelled)) };
             }
             slot.order = self.control.settled();
             if ended {
@@ -310,7 +388,7 @@ impl<T> Cell<T> {
     fn cancel(&self, limit: u8) -> bool {
         let cancelled = self.settle(None, limit);
         if cancelled {
-            self.control.drop_soon(self.number);
+            self.control.drop_soon(self.number.get());
         }
         cancelled
     }
@@ -351,12 +429,12 @@ impl<T> Cell<T> {
 
 impl<T> Task<T> {
     pub(super) fn new(cell: Arc<Cell<T>>) -> Self {
-        Self { number: cell.number, cell: Some(cell), wait: Wait::default() }
+        Self { number: cell.number.get(), cell: Some(cell), wait: Wait::default() }
     }
 
     /// Cancels the task, unless it has ended; returns whether it has done so.
     ///
-    /// The task is counted out and settled at once: awaited, its handle gives [`Stopped::Cancelled`]. Its future is
+    /// The task is counted out and settled at once: awaited, its handle gives [`TaskError::Cancelled`]. Its future is
     /// dropped before the scope's current or next poll returns. Cancelling it again is harmless, and so is a task that
     /// cancels itself.
     ///
@@ -445,7 +523,7 @@ impl<T> Task<T> {
     }
 
     /// Takes the result, if the task has ended, and the number of its turn in ending.
-    pub(super) fn take(&mut self) -> Option<(usize, Result<T, Stopped>)> {
+    pub(super) fn take(&mut self) -> Option<(usize, Result<T, TaskError>)> {
         let cell = self.cell.take()?;
         cell.look_whether_cancelled();
         if cell.status.load(Acquire) != SETTLED {
@@ -477,7 +555,7 @@ impl<T> Task<T> {
 }
 
 impl<T> Future for Task<T> {
-    type Output = Result<T, Stopped>;
+    type Output = Result<T, TaskError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
@@ -579,7 +657,7 @@ impl<F: Future<Output = T>, T> Future for Tracked<F, T> {
                 // A second panic, out of the destructor of what has panicked before, has nothing to add.
                 contain_and_forget(|| future.set(None));
                 drop(polling);
-                Err(Stopped::Panicked(panic))
+                Err(TaskError::Panicked(panic))
             }
             (None, Ok(())) => {
                 drop(polling);
@@ -608,6 +686,10 @@ impl<F, T> PinnedDrop for Tracked<F, T> {
     fn drop(self: Pin<&mut Self>) {
         let this = self.project();
         let (mut future, cell) = (this.future, this.cell);
+        if cell.number.get() == Number::NONE {
+            // It was never spawned, so nobody has counted it.
+            return future.set(None);
+        }
         if future.is_some() {
             // A panic of a task stays with the task; the others go on.
             contain_and_forget(|| future.set(None));

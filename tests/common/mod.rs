@@ -77,10 +77,10 @@ pub async fn yield_now() {
 macro_rules! on_both_sets {
     ($($(#[$attr:meta])* $name:ident),* $(,)?) => {
         mod slot_set {
-            $($(#[$attr])* #[test] fn $name() { super::$name(|| futures_pool::SlotSet::default()); })*
+            $($(#[$attr])* #[test] fn $name() { super::$name(|| futures_pool::SlotSet); })*
         }
         mod unordered_set {
-            $($(#[$attr])* #[test] fn $name() { super::$name(|| futures_pool::UnorderedSet::default()); })*
+            $($(#[$attr])* #[test] fn $name() { super::$name(|| futures_pool::UnorderedSet); })*
         }
     };
 }

@@ -42,8 +42,8 @@ struct State {
 /// What is known of one pool.
 struct Account {
     size: usize,
-    backlog: Backlog,
-    /// Whether only results whose turn has come count against the backlog.
+    max_finished: MaxFinished,
+    /// Whether only results whose turn has come count against the bound on results.
     due_only: bool,
     /// The pool whose results are the items of this one.
     below: Option<usize>,
@@ -64,9 +64,9 @@ struct Account {
     prefix_gone: usize,
 }
 
-/// What the backlog means to the calls under way.
+/// What the bound on results means to the calls under way.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Backlog {
+pub enum MaxFinished {
     /// Futures are started whatever it is.
     Ignored,
     /// None is started while more results are held.
@@ -182,7 +182,7 @@ impl Lab {
             plant: None,
             fired: false,
         })));
-        assert_eq!(lab.account(usize::MAX, Backlog::Ignored), OUTSIDE);
+        assert_eq!(lab.account(usize::MAX, MaxFinished::Ignored), OUTSIDE);
         lab
     }
 
@@ -191,11 +191,11 @@ impl Lab {
     }
 
     /// Opens an account for a pool.
-    pub fn account(&self, size: usize, backlog: Backlog) -> usize {
+    pub fn account(&self, size: usize, max_finished: MaxFinished) -> usize {
         self.with(|state| {
             state.accounts.push(Account {
                 size,
-                backlog,
+                max_finished,
                 due_only: false,
                 below: None,
                 items: 0,
@@ -212,7 +212,7 @@ impl Lab {
         })
     }
 
-    /// Has only results whose turn has come count against the backlog.
+    /// Has only results whose turn has come count against the bound on results.
     pub fn count_due_only(&self, account: usize) {
         self.with(|state| state.accounts[account].due_only = true);
     }
@@ -222,8 +222,8 @@ impl Lab {
         self.with(|state| state.accounts[account].below = Some(below));
     }
 
-    pub fn set_backlog(&self, account: usize, backlog: Backlog) {
-        self.with(|state| state.accounts[account].backlog = backlog);
+    pub fn set_max_finished(&self, account: usize, max_finished: MaxFinished) {
+        self.with(|state| state.accounts[account].max_finished = max_finished);
     }
 
     // Making.
@@ -318,12 +318,12 @@ impl Lab {
                 let account = &state.accounts[index];
                 let queued = account.jobs.len() - account.active - account.ended(&state.jobs);
                 let waiting = account.items + queued + below;
-                let full = match account.backlog {
-                    Backlog::Ignored => false,
-                    Backlog::Unknown => true,
+                let full = match account.max_finished {
+                    MaxFinished::Ignored => false,
+                    MaxFinished::Unknown => true,
                     // The one about to be handed over is included, or the whole batch.
-                    Backlog::Kept(backlog) => held + account.handed.min(1) > backlog,
-                    Backlog::KeptAtTimes(backlog) => held + account.handed > backlog,
+                    MaxFinished::Kept(max_finished) => held + account.handed.min(1) > max_finished,
+                    MaxFinished::KeptAtTimes(max_finished) => held + account.handed > max_finished,
                 };
                 if index != OUTSIDE
                     && !state.exempt
@@ -333,8 +333,8 @@ impl Lab {
                     && !used_up
                 {
                     let what = format!(
-                        "at rest, {} of {} are active, {waiting} wait, {held} are held, the backlog is {:?}",
-                        account.active, account.size, account.backlog
+                        "at rest, {} of {} are active, {waiting} wait, {held} are held, the max_finished is {:?}",
+                        account.active, account.size, account.max_finished
                     );
                     state.faults.push(what);
                 }
@@ -503,7 +503,7 @@ impl State {
         (account.prefix - account.prefix_gone).saturating_sub(account.delivered + account.discarded)
     }
 
-    /// Returns how many results count against the backlog of a pool.
+    /// Returns how many results count against the bound on results of a pool.
     fn held(&mut self, account: usize) -> usize {
         let due = self.due(account);
         let account = &self.accounts[account];
@@ -536,9 +536,9 @@ impl State {
                 if account.active > account.size {
                     self.faults.push(format!("{} are active, of {}", account.active, account.size));
                 }
-                if let Backlog::Kept(backlog) = account.backlog {
-                    if held > backlog {
-                        self.faults.push(format!("started while {held} results are held, of {backlog}"));
+                if let MaxFinished::Kept(max_finished) = account.max_finished {
+                    if held > max_finished {
+                        self.faults.push(format!("started while {held} results are held, of {max_finished}"));
                     }
                 }
             }

@@ -64,7 +64,7 @@ impl Bench {
         }
     }
 
-    /// Polls an async method, which is not bound by the backlog and hands nothing over, and says whether it is over.
+    /// Polls an async method, which is not bound by the bound on results and hands nothing over, and says whether it is over.
     pub fn method(&mut self, poll: impl FnOnce(&mut Context<'_>) -> Poll<()>) -> bool {
         self.call(Call::Until, |cx| poll(cx).map(|()| Outcome::Done)) != Outcome::Pending
     }

@@ -205,18 +205,18 @@ impl HasId for Result<Out, Panic> {
 
 /// Builds the chain.
 #[allow(clippy::too_many_lines)]
-fn build(kind: Kind, size: usize, backlog: Option<usize>, world: &World) -> Box<dyn Subject> {
+fn build(kind: Kind, size: usize, max_finished: Option<usize>, world: &World) -> Box<dyn Subject> {
     let make = {
         let world = world.clone();
         move |item| world.make(item)
     };
-    /// With size and backlog, and without a view.
+    /// With size and bound on results, and without a view.
     macro_rules! plain {
         ($stream:expr) => {{
             let mut stream = $stream;
             stream.set_size(size);
-            match backlog {
-                Some(results) => stream.backlog(results),
+            match max_finished {
+                Some(results) => stream.max_finished(results),
                 None => stream,
             }
         }};
@@ -275,7 +275,7 @@ fn build(kind: Kind, size: usize, backlog: Option<usize>, world: &World) -> Box<
     macro_rules! set {
         ($stream:expr) => {
             match kind.set {
-                Set::Unordered => view_or_batches!($stream.with_set(UnorderedSet::default())),
+                Set::Unordered => view_or_batches!($stream.with_set(UnorderedSet)),
                 _ => view_or_batches!($stream),
             }
         };
@@ -283,8 +283,8 @@ fn build(kind: Kind, size: usize, backlog: Option<usize>, world: &World) -> Box<
     macro_rules! option {
         ($stream:expr) => {
             match (kind.set, kind.option) {
-                (Set::Inline, _) if size > 5 => flat!($stream.with_set(InlineSet::<_, 32>::new())),
-                (Set::Inline, _) => flat!($stream.with_set(InlineSet::<_, 3>::new())),
+                (Set::Inline, _) if size > 5 => flat!($stream.with_set(InlineSet::<32>)),
+                (Set::Inline, _) => flat!($stream.with_set(InlineSet::<3>)),
                 (_, Opt::Plain) => set!($stream),
                 #[cfg(feature = "std")]
                 (_, Opt::Catch) => set!($stream.catch_unwind()),
@@ -446,8 +446,8 @@ impl Chain {
     }
 }
 
-pub fn run(kind: Kind, size: usize, backlog: Option<usize>, ops: Vec<Op>, finish: bool) {
-    let mut model = Reference::new(1, backlog, kind.ordered);
+pub fn run(kind: Kind, size: usize, max_finished: Option<usize>, ops: Vec<Op>, finish: bool) {
+    let mut model = Reference::new(1, max_finished, kind.ordered);
     model.open = true;
     model.catching = kind.option == Opt::Catch;
     model.fail_fast = kind.option == Opt::FailFast;
@@ -462,7 +462,7 @@ pub fn run(kind: Kind, size: usize, backlog: Option<usize>, ops: Vec<Op>, finish
     }
     model.set_size(size);
     let bench = Bench::new(model);
-    let subject = build(kind, size, backlog, &bench.world);
+    let subject = build(kind, size, max_finished, &bench.world);
     let mut chain = Chain { bench, kind, subject, fed: vec![] };
     let mut ops = ops;
     if kind.source == Source::Iter {

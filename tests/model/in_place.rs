@@ -13,12 +13,12 @@ use crate::program::{Op, Pick};
 use crate::reference::{Call, Outcome, Reference};
 use crate::world::{Id, Plan, Scripted, Then, id_of};
 
-pub fn run(size: usize, backlog: Option<usize>, ops: Vec<Op>, finish: bool) {
+pub fn run(size: usize, max_finished: Option<usize>, ops: Vec<Op>, finish: bool) {
     match slots_for(size) {
-        1 => KeyedInline::<1, 1>::new(size, backlog).run(ops, finish),
-        3 => KeyedInline::<3, 70>::new(size, backlog).run(ops, finish),
-        5 => KeyedInline::<5, 2>::new(size, backlog).run(ops, finish),
-        _ => KeyedInline::<32, 100>::new(size, backlog).run(ops, finish),
+        1 => KeyedInline::<1, 1>::new(size, max_finished).run(ops, finish),
+        3 => KeyedInline::<3, 70>::new(size, max_finished).run(ops, finish),
+        5 => KeyedInline::<5, 2>::new(size, max_finished).run(ops, finish),
+        _ => KeyedInline::<32, 100>::new(size, max_finished).run(ops, finish),
     }
 }
 
@@ -37,15 +37,15 @@ impl<const N: usize, const QUEUE: usize> KeyedInline<N, QUEUE>
 where
     Slots<N>: SlotCount,
 {
-    fn new(size: usize, backlog: Option<usize>) -> Self {
-        let mut model = Reference::new(N, backlog, false);
+    fn new(size: usize, max_finished: Option<usize>) -> Self {
+        let mut model = Reference::new(N, max_finished, false);
         forwarding(&mut model, N);
         model.bounded_results = true;
         model.set_size(size);
         let mut pool = InlinePool::new();
         pool.set_size(size);
-        if let Some(results) = backlog {
-            pool.set_backlog(results);
+        if let Some(results) = max_finished {
+            pool.set_max_finished(results);
         }
         Self { bench: Bench::new(model), pool: Box::pin(pool), keys: vec![] }
     }

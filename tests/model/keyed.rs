@@ -13,14 +13,14 @@ use crate::reference::{Call, Outcome, POLLS, Reference};
 use crate::world::{Id, Plan, Scripted, Then, id_of};
 
 pub fn run_slots(size: usize, ops: Vec<Op>, finish: bool) {
-    run(size, SlotSet::default(), 0, ops, finish);
+    run(size, SlotSet, 0, ops, finish);
 }
 
 pub fn run_unordered(size: usize, ops: Vec<Op>, finish: bool) {
-    run(size, UnorderedSet::default(), UNORDERED_SLACK, ops, finish);
+    run(size, UnorderedSet, UNORDERED_SLACK, ops, finish);
 }
 
-fn run(size: usize, set: impl ActiveSet<Scripted>, slack: usize, ops: Vec<Op>, finish: bool) {
+fn run(size: usize, set: impl ActiveSet, slack: usize, ops: Vec<Op>, finish: bool) {
     let mut keyed = Keyed::new(size, set, slack);
     for op in ops {
         keyed.apply(op);
@@ -30,7 +30,7 @@ fn run(size: usize, set: impl ActiveSet<Scripted>, slack: usize, ops: Vec<Op>, f
 }
 
 /// Drives a keyed pool.
-struct Keyed<S: ActiveSet<Scripted>> {
+struct Keyed<S: ActiveSet> {
     bench: Bench,
     pool: Pool<Scripted, S>,
     /// The keys of the jobs, by id; `None` for those that never got one.
@@ -38,7 +38,7 @@ struct Keyed<S: ActiveSet<Scripted>> {
     newest: Option<Key>,
 }
 
-impl<S: ActiveSet<Scripted>> Keyed<S> {
+impl<S: ActiveSet> Keyed<S> {
     fn new(size: usize, set: S, slack: usize) -> Self {
         let mut model = Reference::new(size.max(1), None, false);
         model.slack = slack;
@@ -148,9 +148,9 @@ impl<S: ActiveSet<Scripted>> Keyed<S> {
                     bench.must_have_woken();
                 }
             }
-            Op::SetBacklog(results) => {
-                bench.model.backlog = Some(results);
-                pool.set_backlog(results);
+            Op::SetMaxFinished(results) => {
+                bench.model.max_finished = Some(results);
+                pool.set_max_finished(results);
             }
             Op::Pause => {
                 bench.model.paused = true;

@@ -67,7 +67,7 @@ proptest! {
 fn a_map_from_outside_ends_with_the_scope_though_room_was_offered_to_another() {
     let [wait, finish] = [Then::Wait, Then::Finish].map(Plan::new);
     let ops = vec![Op::MapAll(finish, 3, 1), Op::CompleteMany(1), Op::MapAll(wait, 0, 1), Op::Push(wait)];
-    run(Program { form: Form::Scope, size: 1, backlog: None, ops, finish: true });
+    run(Program { form: Form::Scope, size: 1, max_finished: None, ops, finish: true });
 }
 
 #[test]
@@ -79,23 +79,23 @@ fn nothing_is_polled_after_the_error_while_no_result_is_taken() {
         let kind = Kind { ordered: false, source: Source::Stream, set, option: Opt::FailFast, view: View::Flat };
         let ops =
             vec![Op::Push(finish), Op::SetSize(60), Op::Poll(1), Op::Push(fail), Op::Push(woken), Op::Progress(1)];
-        run(Program { form: Form::Chain(kind), size: 1, backlog: None, ops, finish: false });
+        run(Program { form: Form::Chain(kind), size: 1, max_finished: None, ops, finish: false });
     }
 }
 
 #[test]
-fn the_batch_of_an_itermap_that_was_dropped_counts_against_the_backlog() {
+fn the_batch_of_an_itermap_that_was_dropped_counts_against_the_max_finished() {
     let [wait, finish] = [Then::Wait, Then::Finish].map(Plan::new);
     for form in [Form::SlotPool, Form::UnorderedPool] {
         let ops = vec![
             Op::Push(finish),
-            Op::SetBacklog(3),
+            Op::SetMaxFinished(3),
             Op::PushMany(wait, 2),
             Op::Poll(1),
             Op::IterMap(wait, 4, program::Mode::Batches, 5),
             Op::Progress(1),
         ];
-        run(Program { form, size: 1, backlog: None, ops, finish: false });
+        run(Program { form, size: 1, max_finished: None, ops, finish: false });
     }
 }
 
@@ -113,7 +113,7 @@ fn a_stage_below_goes_on_when_the_one_above_has_something_to_hand_over() {
         Op::Poll(2),
     ];
     let kind = stages::Kind { ordered: false, next_ordered: true, driven: false, next_size: 3 };
-    run(Program { form: Form::Stages(kind), size: 63, backlog: None, ops, finish: true });
+    run(Program { form: Form::Stages(kind), size: 63, max_finished: None, ops, finish: true });
 }
 
 /// Enough futures for many words of ready bits.
@@ -139,7 +139,7 @@ proptest! {
         let set = if slots { Set::Slot } else { Set::Unordered };
         let kind = Kind { ordered, source: Source::Stream, set, option: Opt::Plain, view: View::Flat };
         for form in [Form::Chain(kind), Form::SlotPool] {
-            run(Program { form, size: usize::MAX, backlog: None, ops: ops.clone(), finish: false });
+            run(Program { form, size: usize::MAX, max_finished: None, ops: ops.clone(), finish: false });
         }
     }
 }

@@ -38,7 +38,7 @@ pub enum Op {
     CancelAll,
     Take(Pick),
     SetSize(usize),
-    SetBacklog(usize),
+    SetMaxFinished(usize),
     Pause,
     Resume,
     Poll(usize),
@@ -94,20 +94,20 @@ pub enum Form {
 pub struct Program {
     pub form: Form,
     pub size: usize,
-    pub backlog: Option<usize>,
+    pub max_finished: Option<usize>,
     pub ops: Vec<Op>,
     /// Whether everything is brought to its end, and not just dropped.
     pub finish: bool,
 }
 
 pub fn run(program: Program) {
-    let Program { form, size, backlog, ops, finish } = program;
+    let Program { form, size, max_finished, ops, finish } = program;
     match form {
-        Form::Chain(kind) => chain::run(kind, size, backlog, ops, finish),
+        Form::Chain(kind) => chain::run(kind, size, max_finished, ops, finish),
         Form::SlotPool => keyed::run_slots(size, ops, finish),
         Form::UnorderedPool => keyed::run_unordered(size, ops, finish),
-        Form::PoolInPlace => crate::in_place::run(size, backlog, ops, finish),
-        Form::Stages(kind) => stages::run(kind, size, backlog, ops, finish),
+        Form::PoolInPlace => crate::in_place::run(size, max_finished, ops, finish),
+        Form::Stages(kind) => stages::run(kind, size, max_finished, ops, finish),
         Form::Scope => scope::run(size, ops, finish),
     }
 }
@@ -125,7 +125,7 @@ fn size() -> impl Strategy<Value = usize> {
     prop_oneof![4 => 0..6usize, 2 => 60..70usize, 2 => 1..=200usize, 1 => Just(usize::MAX)]
 }
 
-fn backlog() -> impl Strategy<Value = usize> {
+fn max_finished() -> impl Strategy<Value = usize> {
     prop_oneof![0..4usize, 0..100usize, Just(usize::MAX)]
 }
 
@@ -168,7 +168,7 @@ fn of_pools() -> impl Strategy<Value = Op> {
         2 => pick().prop_map(Op::Cancel),
         1 => Just(Op::CancelAll),
         2 => pick().prop_map(Op::Take),
-        1 => backlog().prop_map(Op::SetBacklog),
+        1 => max_finished().prop_map(Op::SetMaxFinished),
         1 => Just(Op::Pause),
         2 => Just(Op::Resume),
         2 => (1..4usize).prop_map(Op::Progress),
@@ -214,14 +214,15 @@ fn kind() -> impl Strategy<Value = Kind> {
 
 pub fn chains() -> impl Strategy<Value = Program> {
     let ops = proptest::collection::vec(of_sources(), 0..80);
-    (kind(), size(), proptest::option::of(backlog()), ops, any::<bool>())
-        .prop_map(|(kind, size, backlog, ops, finish)| Program { form: Form::Chain(kind), size, backlog, ops, finish })
+    (kind(), size(), proptest::option::of(max_finished()), ops, any::<bool>()).prop_map(
+        |(kind, size, max_finished, ops, finish)| Program { form: Form::Chain(kind), size, max_finished, ops, finish },
+    )
 }
 
 fn pools_of(form: Form) -> impl Strategy<Value = Program> {
     let ops = proptest::collection::vec(of_pools(), 0..80);
-    (size(), proptest::option::of(backlog()), ops, any::<bool>())
-        .prop_map(move |(size, backlog, ops, finish)| Program { form, size, backlog, ops, finish })
+    (size(), proptest::option::of(max_finished()), ops, any::<bool>())
+        .prop_map(move |(size, max_finished, ops, finish)| Program { form, size, max_finished, ops, finish })
 }
 
 pub fn slot_pools() -> impl Strategy<Value = Program> {
@@ -239,11 +240,11 @@ pub fn pools_in_place() -> impl Strategy<Value = Program> {
 pub fn two_stages() -> impl Strategy<Value = Program> {
     let ops = proptest::collection::vec(of_sources(), 0..80);
     let kind = (any::<bool>(), any::<bool>(), any::<bool>(), 1..6usize);
-    (kind, size(), proptest::option::of(backlog()), ops, any::<bool>()).prop_map(
-        |(kind, size, backlog, ops, finish)| {
+    (kind, size(), proptest::option::of(max_finished()), ops, any::<bool>()).prop_map(
+        |(kind, size, max_finished, ops, finish)| {
             let (ordered, next_ordered, driven, next_size) = kind;
             let kind = stages::Kind { ordered, next_ordered, driven, next_size };
-            Program { form: Form::Stages(kind), size, backlog, ops, finish }
+            Program { form: Form::Stages(kind), size, max_finished, ops, finish }
         },
     )
 }
@@ -254,7 +255,7 @@ pub fn scopes() -> impl Strategy<Value = Program> {
     (size(), ops, any::<bool>()).prop_map(|(size, ops, finish)| Program {
         form: Form::Scope,
         size,
-        backlog: None,
+        max_finished: None,
         ops,
         finish,
     })

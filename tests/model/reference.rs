@@ -12,7 +12,7 @@ pub const POLLS: usize = 64;
 pub struct Reference {
     pub size: usize,
     /// `None`: as many as the size, and in an ordered chain only those whose turn has come.
-    pub backlog: Option<usize>,
+    pub max_finished: Option<usize>,
     pub ordered: bool,
     pub paused: bool,
     /// Whether the source may still give something, apart from what waits.
@@ -50,7 +50,7 @@ pub struct Reference {
     pub slack: usize,
     /// The largest size that there is room for.
     pub most: usize,
-    /// Whether all results count against the default backlog, and no more than `most` are a backlog: there is room for
+    /// Whether all results count against the default bound on results, and no more than `most` are a bound on results: there is room for
     /// twice as many results only.
     pub bounded_results: bool,
     /// Whether the futures have the task's own waker. Then all of them are polled in each call, and polls after which a
@@ -80,7 +80,7 @@ pub enum Call {
     Next,
     /// To go on without.
     Progress,
-    /// To come to something, whatever the backlog.
+    /// To come to something, whatever the bound on results.
     Until,
 }
 
@@ -105,10 +105,10 @@ fn remove(list: &mut Vec<Id>, id: Id) -> bool {
 }
 
 impl Reference {
-    pub fn new(size: usize, backlog: Option<usize>, ordered: bool) -> Self {
+    pub fn new(size: usize, max_finished: Option<usize>, ordered: bool) -> Self {
         Self {
             size,
-            backlog,
+            max_finished,
             ordered,
             paused: false,
             open: false,
@@ -166,25 +166,35 @@ impl Reference {
 
     /// The most results that may be held while a future is started.
     fn most_held(&self) -> usize {
-        match self.backlog {
+        match self.max_finished {
             None => self.size,
             Some(results) if self.bounded_results => results.min(self.most),
             Some(results) => results,
         }
     }
 
-    /// Results that count against the backlog.
+    /// Results that count against the bound on results.
     fn held(&self) -> usize {
         if self.bounded_results {
             return self.finished.len();
         }
-        let results = if self.backlog.is_none() { self.due() } else { self.finished.len() };
-        results - self.gathered.len() + usize::from(self.just_handed_over)
+        if self.max_finished.is_some() {
+            return self.held_in_all();
+        }
+        self.due() - self.gathered.len() + usize::from(self.just_handed_over)
+    }
+
+    /// Results not gathered, in turn or not.
+    fn held_in_all(&self) -> usize {
+        self.finished.len() - self.gathered.len() + usize::from(self.just_handed_over)
     }
 
     pub fn has_room(&self) -> bool {
         // Where there are few results these need not be counted, which takes long in a chain of many.
-        let may_hold = || self.finished.len() < self.most_held() || self.held() <= self.most_held();
+        let may_hold = || {
+            let few = self.finished.len() < self.most_held();
+            few || (self.held() <= self.most_held() && (self.max_finished.is_some() || self.held_in_all() <= 16 * self.size))
+        };
         let is_open = self.active.len() < self.size && !self.paused && !self.closed;
         is_open && (self.call == Call::Until || may_hold())
     }

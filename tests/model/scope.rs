@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use futures::StreamExt;
-use futures_pool::{LocalScope, Stopped, Task, local_scope};
+use futures_pool::{LocalScope, Task, TaskError, local_scope};
 
 use crate::bench::Bench;
 use crate::common::Wakes;
@@ -114,21 +114,21 @@ struct Scoped {
 struct Heard(Rc<RefCell<Vec<(Id, Fate)>>>);
 
 impl Heard {
-    fn note(&self, id: Id, result: &Result<Out, Stopped>) {
+    fn note(&self, id: Id, result: &Result<Out, TaskError>) {
         self.0.borrow_mut().push((id, Fate::of(id, result)));
     }
 }
 
 impl Fate {
-    fn of(id: Id, result: &Result<Out, Stopped>) -> Self {
+    fn of(id: Id, result: &Result<Out, TaskError>) -> Self {
         match result {
             &Ok(out) => {
                 assert_eq!(id_of(out), id, "the result of another");
                 Self::Ended
             }
-            Err(Stopped::Cancelled) => Self::Cancelled,
+            Err(TaskError::Cancelled) => Self::Cancelled,
             Err(stopped) => {
-                assert!(stopped.is_panicked());
+                assert!(stopped.is_panic());
                 Self::Panicked
             }
         }
@@ -347,7 +347,7 @@ impl Scoped {
         let (pool, world) = (self.pool.clone(), self.bench.world.clone());
         self.call(polls, &ids.clone(), OnDrop::All, async move {
             let stream = pool.itermap(ids.clone(), |id| world.future(id));
-            let results: Vec<Result<Out, Stopped>> = match mode {
+            let results: Vec<Result<Out, TaskError>> = match mode {
                 Mode::Flat => stream.collect().await,
                 Mode::Keyed => stream.keyed().map(|(_, result)| result).collect().await,
                 Mode::Batches => {

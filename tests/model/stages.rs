@@ -237,15 +237,15 @@ fn most_polls(driven: bool) -> usize {
 }
 
 /// Makes the chain.
-fn build(kind: Kind, size: usize, backlog: Option<usize>, world: &World) -> Pin<Box<dyn Progress<Item = Out>>> {
+fn build(kind: Kind, size: usize, max_finished: Option<usize>, world: &World) -> Pin<Box<dyn Progress<Item = Out>>> {
     let (making, passing, leaving) = (world.clone(), world.clone(), world.clone());
     let make = move |item| making.make(item);
     let pass = move |out| passing.pass(id_of(out));
     let leave = move |&out: &Out| leaving.note(Event::Handed(id_of(out)));
     macro_rules! next {
         ($first:expr) => {{
-            let first = match backlog {
-                Some(results) => $first.backlog(results),
+            let first = match max_finished {
+                Some(results) => $first.max_finished(results),
                 None => $first,
             };
             match (kind.driven, kind.next_ordered) {
@@ -260,12 +260,12 @@ fn build(kind: Kind, size: usize, backlog: Option<usize>, world: &World) -> Pin<
     if kind.ordered { next!(scripts.pool_map(size, make)) } else { next!(scripts.pool_map(size, make).unordered()) }
 }
 
-pub fn run(kind: Kind, size: usize, backlog: Option<usize>, ops: Vec<Op>, finish: bool) {
-    let mut model = Reference::new(size.max(1), backlog, kind.ordered);
+pub fn run(kind: Kind, size: usize, max_finished: Option<usize>, ops: Vec<Op>, finish: bool) {
+    let mut model = Reference::new(size.max(1), max_finished, kind.ordered);
     model.open = true;
     model.most_polls = most_polls(kind.driven);
     let bench = Bench::new(model);
-    let stream = build(kind, size, backlog, &bench.world);
+    let stream = build(kind, size, max_finished, &bench.world);
     let next = Reference::new(kind.next_size, None, kind.next_ordered);
     let mut stages = Stages {
         bench,

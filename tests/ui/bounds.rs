@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 
 fn goes_on(_: impl Progress<Item = u8>) {}
 
-fn on_the_heap(_: impl ActiveSet<Ready<()>>) {}
+fn on_the_heap(_: impl ActiveSet) {}
 
 fn main() {
     let _ = (0..3).pool_map_inline(Slots::<0>, async |x| x); //~ a pool inside a value has from 1 to 32 slots
@@ -24,7 +24,7 @@ fn main() {
     goes_on((0..3).pool_map(2, async |x| x).map(|x| x));
 
     on_the_heap(4); //~ `{integer}` is not an active set for futures of the type `std::future::Ready<()>`
-    on_the_heap(SlotSet::default());
+    on_the_heap(SlotSet);
     let _ = Pool::<Ready<()>, _>::with_set(4, 4); //~ those of this crate are `SlotSet`, the default, and `UnorderedSet`
     let _ = (0..3).pool_map(2, async |x| x).with_set(4); //~ is not an active set for futures of the type
 }

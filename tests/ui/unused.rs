@@ -5,7 +5,7 @@ use std::future::{Ready, ready};
 
 fn main() {
     (0..3).pool_map(2, ready); //~ nothing unless polled: `.await` it, or use it as a `Stream`
-    (0..3).pool_map(2, ready).unordered().backlog(4); //~ nothing unless polled: `.await` it, or use it as a `Stream`
+    (0..3).pool_map(2, ready).unordered().max_finished(4); //~ nothing unless polled: `.await` it, or use it as a `Stream`
     (0..3).pool_map(2, ready).indexed(); //~ nothing unless polled: `.await` it, or use it as a `Stream`
     (0..3).pool_map(2, ready).batches(|_| true); //~ nothing unless polled: use `for_each`
     (0..3).pool_map(2, ready).batches(|_| true).timeout(|| ready(())); //~ nothing unless polled: use `for_each`

@@ -25,7 +25,7 @@ pub struct Rules {
     pub in_order: bool,
     /// Whether futures wait in a queue, not in the source.
     pub queued: bool,
-    /// Whether the slots are inside the value. Then every result counts against the backlog, and of the polls only the
+    /// Whether the slots are inside the value. Then every result counts against the bound on results, and of the polls only the
     /// first of each future and that by which it finishes are counted.
     pub inline: bool,
 }
@@ -126,7 +126,7 @@ impl Gauge {
             add(&self.started, 1);
             add(&self.active, 1);
             assert!(self.active.get() <= self.size, "more than {} are active", self.size);
-            assert!(self.held() <= self.size, "a future was started over a full backlog");
+            assert!(self.held() <= self.size, "a future was started over a full max_finished");
         }
         add(&self.counted, usize::from(is_first || !self.rules.inline));
     }
@@ -195,7 +195,7 @@ impl Gauge {
         }
     }
 
-    /// How many results count against the backlog.
+    /// How many results count against the bound on results.
     fn held(&self) -> usize {
         if self.rules.inline { self.finished.get() - self.handed.get() } else { self.due() }
     }

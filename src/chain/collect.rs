@@ -9,12 +9,9 @@ use core::task::{Context, Poll, ready};
 use futures_util::stream::Stream;
 use pin_project::pin_project;
 
-use super::{FailFast, Indexed, PoolMap};
-use crate::active::PinnedSet;
-use crate::engine::POLLS;
-use crate::finished::Order;
-use crate::progress::Progress;
-use crate::source::Source;
+use super::{Chain, FailFast};
+use crate::engine::POLL_BUDGET;
+use crate::stream::{PoolMap, Wanted};
 
 /// The most results that room is made for in advance: a size hint may lie, and an endless source has none to keep to.
 const RESERVED: usize = 1024;
@@ -31,7 +28,7 @@ const RESERVED: usize = 1024;
 ///
 /// ```
 /// use futures::future::join;
-/// use futures_pool::{map::Collect, prelude::*};
+/// use futures_pool::{chain::Collect, prelude::*};
 /// use std::future::ready;
 ///
 /// # futures::executor::block_on(async {
@@ -43,9 +40,9 @@ const RESERVED: usize = 1024;
 /// ```
 #[must_use = "futures do nothing unless polled: `.await` it"]
 #[pin_project]
-pub struct Collect<P, T> {
+pub struct Collect<M, T> {
     #[pin]
-    stream: P,
+    stream: PoolMap<M, T>,
     items: Vec<T>,
 }
 
@@ -60,13 +57,13 @@ pub struct Collect<P, T> {
 /// # Examples
 ///
 /// ```
-/// use futures_pool::{map::TryCollect, prelude::*};
+/// use futures_pool::{chain::TryCollect, prelude::*};
 /// use tokio::time::{Duration, sleep, timeout};
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
 /// let ms = Duration::from_millis;
 /// let ping = async |t| { sleep(ms(t)).await; if t < 50 { Ok(t) } else { Err("too far") } };
-/// let pings: TryCollect<_, u64> = [10, 90, 20].into_iter().pool_map(3, ping).fail_fast().into_future();
+/// let pings: TryCollect<_, u64, _> = [10, 90, 20].into_iter().pool_map(3, ping).fail_fast().into_future();
 /// assert_eq!(timeout(ms(100), pings).await, Ok(Err("too far")));
 /// let pings = [10, 90, 20].into_iter().pool_map(3, ping).fail_fast().into_future();
 /// assert!(timeout(ms(50), pings).await.is_err()); // dropped, and what it held with it
@@ -74,90 +71,72 @@ pub struct Collect<P, T> {
 /// ```
 #[must_use = "futures do nothing unless polled: `.await` it"]
 #[pin_project]
-pub struct TryCollect<P, T> {
+pub struct TryCollect<M, T, E> {
     #[pin]
-    stream: P,
+    stream: PoolMap<M, Result<T, E>>,
     items: Vec<T>,
 }
 
-impl<P: Progress<Item = T>, T> Future for Collect<P, T> {
+impl<M, T> Future for Collect<M, T> {
     type Output = Vec<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<T>> {
         let mut this = self.project();
-        let mut polls = POLLS;
-        while let Some(item) = ready!(this.stream.as_mut().poll_next_within(cx, &mut polls)) {
+        let mut budget = POLL_BUDGET;
+        while let Some(item) = ready!(this.stream.as_mut().poll(cx, &mut budget, Wanted::Item)) {
             this.items.push(item);
         }
         Poll::Ready(mem::take(this.items))
     }
 }
 
-impl<P: Progress<Item = Result<T, E>>, T, E> Future for TryCollect<P, T> {
+impl<M, T, E> Future for TryCollect<M, T, E> {
     type Output = Result<Vec<T>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Vec<T>, E>> {
         let mut this = self.project();
-        let mut polls = POLLS;
-        while let Some(item) = ready!(this.stream.as_mut().poll_next_within(cx, &mut polls)?) {
-            this.items.push(item);
+        let mut budget = POLL_BUDGET;
+        while let Some(item) = ready!(this.stream.as_mut().poll(cx, &mut budget, Wanted::Item)) {
+            this.items.push(item?);
         }
         Poll::Ready(Ok(mem::take(this.items)))
     }
 }
 
-impl<Src, Fut, R, S, T> IntoFuture for PoolMap<Src, Fut, R, S>
-where
-    Src: Source<Fut>,
-    Fut: Future<Output = T>,
-    R: Order<Output = T>,
-    S: PinnedSet<Fut>,
-{
+/// Makes room for what is known to come.
+fn reserve<T>(stream: &impl Stream) -> Vec<T> {
+    Vec::with_capacity(stream.size_hint().0.min(RESERVED))
+}
+
+/// Of a chain, `.await` gives all results.
+impl<Src, S, R, T> IntoFuture for PoolMap<Chain<Src, S, R>, T> {
     type Output = Vec<T>;
-    type IntoFuture = Collect<Self, T>;
+    type IntoFuture = Collect<Chain<Src, S, R>, T>;
 
-    fn into_future(self) -> Collect<Self, T> {
-        Collect { items: Vec::with_capacity(self.size_hint().0.min(RESERVED)), stream: self }
+    fn into_future(mut self) -> Self::IntoFuture {
+        self.machine.take_all_results();
+        Collect { items: reserve(&self), stream: self }
     }
 }
 
-impl<Src, Fut, R, S, T> IntoFuture for Indexed<PoolMap<Src, Fut, R, S>>
-where
-    Src: Source<Fut>,
-    Fut: Future<Output = T>,
-    R: Order<Output = T>,
-    S: PinnedSet<Fut>,
-{
-    type Output = Vec<(usize, T)>;
-    type IntoFuture = Collect<Self, (usize, T)>;
+/// Of a chain that fails fast, `.await` gives all results, or the first error to happen.
+impl<Src, S, R, T, E> IntoFuture for PoolMap<FailFast<Chain<Src, S, R>, Result<T, E>>, Result<T, E>> {
+    type Output = Result<Vec<T>, E>;
+    type IntoFuture = TryCollect<FailFast<Chain<Src, S, R>, Result<T, E>>, T, E>;
 
-    fn into_future(self) -> Self::IntoFuture {
-        Collect { items: Vec::with_capacity(self.size_hint().0.min(RESERVED)), stream: self }
+    fn into_future(mut self) -> Self::IntoFuture {
+        self.machine.chain.machine.take_all_results();
+        TryCollect { items: reserve(&self), stream: self }
     }
 }
 
-impl<Src, Fut, R, S, U, E> IntoFuture for PoolMap<Src, Fut, FailFast<R, Result<U, E>>, S>
-where
-    Src: Source<Fut>,
-    Fut: Future<Output = Result<U, E>>,
-    R: Order<Output = Result<U, E>>,
-    S: PinnedSet<Fut>,
-{
-    type Output = Result<Vec<U>, E>;
-    type IntoFuture = TryCollect<Self, U>;
-
-    fn into_future(self) -> TryCollect<Self, U> {
-        TryCollect { items: Vec::with_capacity(self.size_hint().0.min(RESERVED)), stream: self }
-    }
-}
-
-impl<P: fmt::Debug, T> fmt::Debug for Collect<P, T> {
+impl<M: fmt::Debug, T> fmt::Debug for Collect<M, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         debug("Collect", &self.stream, self.items.len(), f)
     }
 }
 
-impl<P: fmt::Debug, T> fmt::Debug for TryCollect<P, T> {
+impl<M: fmt::Debug, T, E> fmt::Debug for TryCollect<M, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         debug("TryCollect", &self.stream, self.items.len(), f)
     }

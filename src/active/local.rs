@@ -1,11 +1,12 @@
-//! Which set this thread is polling: [`Inside`]; and the bits that only this thread touches: [`InnerBits`].
+//! Which set this thread is polling: [`PollGuard`]; and the bits that only this thread touches: [`LocalBits`].
 //!
 //! A future that wakes itself, or another one of its pool, does so inside of a poll of the pool, so on the one thread
-//! that has the pool to itself. A waker that knows this needs no locked operation, and nobody has to be told. The mark is
-//! the thread's own, so no other thread can be mistaken about it; and it is taken back on the way out, also by a panic.
+//! that has the pool to itself. A waker that knows this needs no locked operation, and no task has to be woken. The id of the
+//! set being polled is in a thread-local variable, so no other thread can be mistaken about it; and it is restored when the
+//! poll ends, also by a panic.
 //!
-//! Without the standard library there are no variables of a thread's own: there nobody is ever inside, and marks and bits
-//! take no room.
+//! Without the standard library there are no thread-local variables: there no poll is ever known to be under way, and ids and
+//! bits take no room.
 
 use core::marker::PhantomData;
 #[cfg(feature = "std")]
@@ -18,20 +19,20 @@ use crate::sync::{AtomicUsize, per_thread};
 
 #[cfg(feature = "std")]
 per_thread! {
-    /// The mark of the set being polled, the innermost of those inside one another; 0 if there is none.
+    /// The id of the set being polled, the innermost if polls are nested; 0 if there is none.
     static POLLED: Cell<usize> = Cell::new(0);
 }
 
-/// What a thread that polls a set is known by.
+/// Identifies the set that a thread is polling.
 #[derive(Clone, Copy)]
-pub(super) struct Mark {
+pub(super) struct PollerId {
     #[cfg(feature = "std")]
     address: usize,
 }
 
-impl Mark {
-    /// The mark of the set whose shared part is here.
-    #[cfg_attr(not(feature = "std"), expect(unused_variables, reason = "there is nowhere to note it"))]
+impl PollerId {
+    /// The id of the set whose shared part is here.
+    #[cfg_attr(not(feature = "std"), expect(unused_variables, reason = "there is nowhere to record it"))]
     pub(super) fn new<T>(shared: *const T) -> Self {
         Self {
             #[cfg(feature = "std")]
@@ -39,10 +40,10 @@ impl Mark {
         }
     }
 
-    /// Returns whether this thread is polling the set with this mark.
+    /// Returns whether this thread is polling the set with this id.
     #[inline(always)]
-    #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "nobody is inside"))]
-    pub(super) fn is_inside(self) -> bool {
+    #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "no poll is known"))]
+    pub(super) fn is_polling(self) -> bool {
         #[cfg(feature = "std")]
         return POLLED.with(Cell::get) == self.address;
         #[cfg(not(feature = "std"))]
@@ -53,44 +54,44 @@ impl Mark {
 /// As long as it lives, this thread is polling a set.
 #[must_use]
 #[derive(Debug)]
-pub struct Inside {
+pub struct PollGuard {
     /// It belongs to its thread.
     thread: PhantomData<*const ()>,
-    /// The mark of the set around it.
+    /// The id of the set that was being polled before.
     #[cfg(feature = "std")]
-    around: usize,
+    before: usize,
 }
 
-impl Inside {
-    /// Notes that this thread polls the set with this mark.
-    #[cfg_attr(not(feature = "std"), expect(unused_variables, reason = "there is nowhere to note it"))]
+impl PollGuard {
+    /// Records that this thread polls the set with this id.
+    #[cfg_attr(not(feature = "std"), expect(unused_variables, reason = "there is nowhere to record it"))]
     #[inline(always)]
-    pub(super) fn enter(mark: Mark) -> Self {
+    pub(super) fn enter(id: PollerId) -> Self {
         Self {
             thread: PhantomData,
             #[cfg(feature = "std")]
-            around: POLLED.with(|polled| polled.replace(mark.address)),
+            before: POLLED.with(|polled| polled.replace(id.address)),
         }
     }
 }
 
-impl Drop for Inside {
+impl Drop for PollGuard {
     #[inline(always)]
     fn drop(&mut self) {
         #[cfg(feature = "std")]
-        POLLED.with(|polled| polled.set(self.around));
+        POLLED.with(|polled| polled.set(self.before));
     }
 }
 
-/// A word of bits that are set and taken from inside of a poll only.
+/// A word of bits that are set and taken only during a poll, by the polling thread.
 #[derive(Default)]
-pub(super) struct InnerBits {
+pub(super) struct LocalBits {
     #[cfg(feature = "std")]
     bits: AtomicUsize,
 }
 
 #[cfg(feature = "std")]
-impl InnerBits {
+impl LocalBits {
     #[inline(always)]
     pub(super) fn set(&self, bit: usize) {
         self.bits.store(self.bits.load(Relaxed) | bit, Relaxed);
@@ -113,7 +114,7 @@ impl InnerBits {
 
 #[cfg(not(feature = "std"))]
 #[expect(clippy::unused_self, reason = "there are no bits")]
-impl InnerBits {
+impl LocalBits {
     pub(super) fn set(&self, _: usize) {}
 
     pub(super) fn take(&self) -> usize {

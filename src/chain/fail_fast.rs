@@ -1,0 +1,112 @@
+//! [`FailFast`]: the machine of a chain that ends with its first error.
+
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use pin_project::pin_project;
+
+use super::ChainMachine;
+use crate::active::sealed::Kind;
+#[cfg(feature = "alloc")]
+use crate::batches::Gather;
+use crate::stream::{Look, PoolMap, Want, Wanted};
+
+/// The machine of a chain that [fails fast](PoolMap::fail_fast).
+///
+/// The chain itself knows which result is its last one. This is around it for the sake of `.await`, which gives a `Result`.
+#[pin_project]
+pub struct FailFast<M, T> {
+    #[pin]
+    pub(super) chain: PoolMap<M, T>,
+}
+
+impl<M, T> FailFast<M, T> {
+    pub(super) fn into_stream(self) -> PoolMap<Self, T> {
+        PoolMap::from_parts(self, run, look)
+    }
+}
+
+fn run<M, T>(
+    machine: Pin<&mut FailFast<M, T>>,
+    cx: &mut Context<'_>,
+    budget: &mut usize,
+    wanted: Wanted,
+) -> Poll<Option<T>> {
+    machine.project().chain.poll(cx, budget, wanted)
+}
+
+fn look<M, T>(machine: &FailFast<M, T>, want: Want) -> Look {
+    machine.chain.look(want)
+}
+
+impl<M: ChainMachine<T>, T> ChainMachine<T> for FailFast<M, T> {
+    type Output = M::Output;
+    type Indexed = FailFast<M::Indexed, (usize, T)>;
+
+    fn make_unordered(&mut self) {
+        self.chain.machine.make_unordered();
+    }
+
+    fn set_max_finished(&mut self, results: usize) {
+        self.chain.machine.set_max_finished(results);
+    }
+
+    fn set_size(&mut self, size: usize) {
+        self.chain.machine.set_size(size);
+    }
+
+    type On<K: Kind> = FailFast<M::On<K>, T>;
+
+    fn is_fresh(&self) -> bool {
+        self.chain.machine.is_fresh()
+    }
+
+    fn with_set<K: Kind>(stream: PoolMap<Self, T>) -> PoolMap<Self::On<K>, T> {
+        FailFast { chain: M::with_set(stream.machine.chain) }.into_stream()
+    }
+
+    fn indexed(stream: PoolMap<Self, T>) -> PoolMap<Self::Indexed, (usize, T)> {
+        FailFast { chain: M::indexed(stream.machine.chain) }.into_stream()
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<M, T> Gather for PoolMap<FailFast<M, T>, T>
+where
+    PoolMap<M, T>: Gather<Item = T>,
+{
+    fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        self.machine_mut().project().chain.poll_due(cx, budget)
+    }
+
+    fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        Gather::poll_progress(self.machine_mut().project().chain, cx, budget)
+    }
+
+    fn gather(self: Pin<&mut Self>, when: &mut impl FnMut(&T) -> bool) -> bool {
+        self.machine_mut().project().chain.gather(when)
+    }
+
+    fn has_ungathered(&self) -> bool {
+        self.machine.chain.has_ungathered()
+    }
+
+    fn gathered(&self) -> usize {
+        self.machine.chain.gathered()
+    }
+
+    fn take_all(self: Pin<&mut Self>) -> alloc::vec::Vec<T> {
+        self.machine_mut().project().chain.take_all()
+    }
+
+    fn look(&self, want: Want) -> Look {
+        self.look(want)
+    }
+}
+
+impl<M: fmt::Debug, T> fmt::Debug for FailFast<M, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.chain.fmt(f)
+    }
+}

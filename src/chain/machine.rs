@@ -1,0 +1,327 @@
+//! What a chain is made of: [`Chain`].
+
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use pin_project::pin_project;
+
+use super::Inline;
+#[cfg(feature = "alloc")]
+use super::OnSlots;
+#[cfg(feature = "alloc")]
+use crate::active::SlotSet;
+use crate::active::sealed::Kind;
+use crate::active::{InlineSlots, Set, SlotCount, Slots};
+#[cfg(feature = "alloc")]
+use crate::batches::Gather;
+use crate::engine::{Engine, Goal, Unconditional};
+use crate::finished::{ChainResults, Finished, InlineResults};
+#[cfg(feature = "alloc")]
+use crate::finished::{Gathering, Results};
+#[cfg(feature = "std")]
+use crate::panic::{CatchUnwind, Catching, Panic};
+use crate::progress::{PoolCounts, debug_counts};
+use crate::source::{Items, Mapped, Source};
+use crate::stream::{Look, PoolMap, Want, Wanted};
+
+/// The machine of a chain: a source, an active set, and its results.
+#[pin_project]
+pub struct Chain<Src, S, R> {
+    #[pin]
+    source: Src,
+    #[pin]
+    engine: Engine<S, R>,
+}
+
+/// The output of the futures of a set.
+type OutputOf<S> = <<S as Set>::Future as Future>::Output;
+
+#[cfg(feature = "alloc")]
+impl<It, F, Fut> PoolMap<OnSlots<It, F, Fut, Fut::Output>, Fut::Output>
+where
+    It: Items,
+    F: FnMut(It::Item) -> Fut,
+    Fut: Future,
+{
+    #[inline(always)]
+    pub(crate) fn new(items: It, size: usize, f: F) -> Self {
+        Chain { source: Mapped::new(items, f), engine: Engine::new(size, SlotSet::make(), Results::new()) }
+            .into_stream()
+    }
+}
+
+impl<It, F, Fut, const N: usize> PoolMap<Inline<It, F, Fut, Fut::Output, N>, Fut::Output>
+where
+    It: Items,
+    F: FnMut(It::Item) -> Fut,
+    Fut: Future,
+    Slots<N>: SlotCount,
+{
+    #[inline(always)]
+    pub(crate) fn new_inline(items: It, f: F) -> Self {
+        let engine = Engine::new(N, InlineSlots::new(), InlineResults::new(false));
+        Chain { source: Mapped::new(items, f), engine }.into_stream()
+    }
+}
+
+impl<Src, S, R> Chain<Src, S, R>
+where
+    Src: Source<S::Future>,
+    S: Set,
+    R: ChainResults<Output = OutputOf<S>>,
+{
+    #[inline(always)]
+    fn into_stream(self) -> PoolMap<Self, R::Output> {
+        PoolMap::from_parts(self, run, look)
+    }
+}
+
+/// Runs a chain whose items are the results.
+fn run<Src, S, R>(
+    chain: Pin<&mut Chain<Src, S, R>>,
+    cx: &mut Context<'_>,
+    budget: &mut usize,
+    wanted: Wanted,
+) -> Poll<Option<R::Output>>
+where
+    Src: Source<S::Future>,
+    S: Set,
+    R: ChainResults<Output = OutputOf<S>>,
+{
+    run_with(chain, cx, budget, wanted, R::pop)
+}
+
+/// Runs a chain whose items are pairs of a position and a result.
+fn run_indexed<Src, S, R>(
+    chain: Pin<&mut Chain<Src, S, R>>,
+    cx: &mut Context<'_>,
+    budget: &mut usize,
+    wanted: Wanted,
+) -> Poll<Option<(usize, R::Output)>>
+where
+    Src: Source<S::Future>,
+    S: Set,
+    R: ChainResults<Output = OutputOf<S>>,
+{
+    // Positions beyond `usize::MAX` wrap around, as they do in `enumerate`.
+    #[allow(clippy::cast_possible_truncation)]
+    let pop = |results: &mut R| results.pop_numbered().map(|(number, output)| (number as usize, output));
+    run_with(chain, cx, budget, wanted, pop)
+}
+
+#[inline(always)]
+fn run_with<Src, S, R, T>(
+    chain: Pin<&mut Chain<Src, S, R>>,
+    cx: &mut Context<'_>,
+    budget: &mut usize,
+    wanted: Wanted,
+    pop: impl FnOnce(&mut R) -> Option<T>,
+) -> Poll<Option<T>>
+where
+    Src: Source<S::Future>,
+    S: Set,
+    R: ChainResults<Output = OutputOf<S>>,
+{
+    let mut chain = chain.project();
+    let goal = if wanted == Wanted::Progress { Goal::Progress } else { Goal::Next };
+    let poll = chain.engine.as_mut().run(cx, chain.source.as_mut(), budget, goal, &mut Unconditional);
+    match (wanted, poll) {
+        (Wanted::Item, Poll::Ready(true)) => Poll::Ready(pop(chain.engine.finished_mut())),
+        (Wanted::Progress, Poll::Ready(_)) => {
+            // Nothing of its own is in flight, and nothing more will be before a result is taken. But something upstream may
+            // be, also after the end of the source.
+            chain.source.poll_progress(cx, budget).map(|()| None)
+        }
+        (_, poll) => poll.map(|_| None),
+    }
+}
+
+fn look<Src, S, R>(chain: &Chain<Src, S, R>, want: Want) -> Look
+where
+    Src: Source<S::Future>,
+    S: Set,
+    R: ChainResults<Output = OutputOf<S>>,
+{
+    let inside = chain.engine.law.active() + chain.engine.finished.len();
+    let (lower, upper) = if want == Want::SizeHint { chain.source.size_hint() } else { (0, None) };
+    // The first error may be the last item.
+    let lower = lower.saturating_add(inside).min(if chain.engine.finished.may_close() { 1 } else { usize::MAX });
+    Look {
+        size_hint: (lower, upper.and_then(|upper| upper.checked_add(inside))),
+        is_terminated: inside == 0 && chain.source.is_done(),
+        polls_used: chain.engine.law.polls_used().wrapping_add(chain.source.polls_used()),
+        counts: chain.counts(),
+    }
+}
+
+/// Machines of chains, which take options and views.
+pub trait ChainMachine<T>: Sized {
+    /// What the futures return.
+    type Output;
+
+    /// The same machine, for pairs of a position and a result.
+    type Indexed;
+
+    /// Gives up the order.
+    fn make_unordered(&mut self);
+
+    /// Sets the bound on results.
+    fn set_max_finished(&mut self, results: usize);
+
+    /// Sets the size.
+    fn set_size(&mut self, size: usize);
+
+    /// The same machine on another active set.
+    type On<K: Kind>;
+
+    /// Returns whether it has not started any future.
+    fn is_fresh(&self) -> bool;
+
+    /// Changes the active set.
+    fn with_set<K: Kind>(stream: PoolMap<Self, T>) -> PoolMap<Self::On<K>, T>;
+
+    /// Has each result paired with its position.
+    fn indexed(stream: PoolMap<Self, T>) -> PoolMap<Self::Indexed, (usize, T)>;
+}
+
+impl<Src, S, R, T> ChainMachine<T> for Chain<Src, S, R>
+where
+    Src: Source<S::Future>,
+    S: Set<Future: Future<Output = T>>,
+    R: ChainResults<Output = T>,
+{
+    type Output = T;
+    type Indexed = Self;
+
+    #[inline(always)]
+    fn make_unordered(&mut self) {
+        self.engine.finished.make_unordered();
+    }
+
+    fn set_max_finished(&mut self, results: usize) {
+        self.engine.set_max_finished(results);
+    }
+
+    fn set_size(&mut self, size: usize) {
+        self.engine.set_size(size);
+    }
+
+    type On<K: Kind> = Chain<Src, K::Of<S::Future>, R>;
+
+    fn is_fresh(&self) -> bool {
+        self.engine.is_fresh()
+    }
+
+    fn with_set<K: Kind>(stream: PoolMap<Self, T>) -> PoolMap<Self::On<K>, T> {
+        let Self { source, engine } = stream.machine;
+        Chain { source, engine: engine.with_parts(K::make(), |finished| finished) }.into_stream()
+    }
+
+    #[inline(always)]
+    fn indexed(stream: PoolMap<Self, T>) -> PoolMap<Self, (usize, T)> {
+        PoolMap::from_parts(stream.machine, run_indexed, look)
+    }
+}
+
+/// Machines of chains that do not fail fast.
+#[diagnostic::on_unimplemented(
+    message = "this is not a chain, or one that fails fast already",
+    note = "`fail_fast` is called once, after `catch_unwind`, and the views come last"
+)]
+pub trait PlainChain<T>: ChainMachine<T> {
+    /// The same machine for futures that catch panics.
+    type Catching;
+
+    /// Has the first output for which this returns `true` end the chain.
+    fn close_at(&mut self, is_error: fn(&T) -> bool);
+
+    /// Has panics caught.
+    #[cfg(feature = "std")]
+    fn catch_unwind(self) -> PoolMap<Self::Catching, Result<T, Panic>>;
+}
+
+impl<Src, S, R, T> PlainChain<T> for Chain<Src, S, R>
+where
+    Src: Source<S::Future>,
+    S: Set<Future: Future<Output = T>>,
+    R: ChainResults<Output = T>,
+{
+    #[cfg(feature = "std")]
+    type Catching =
+        Chain<Catching<Src, S::Future>, <SlotSet as Kind>::Of<CatchUnwind<S::Future>>, R::Of<Result<T, Panic>>>;
+    #[cfg(not(feature = "std"))]
+    type Catching = ();
+
+    fn close_at(&mut self, is_error: fn(&T) -> bool) {
+        self.engine.finished.close_at(is_error);
+    }
+
+    #[cfg(feature = "std")]
+    fn catch_unwind(self) -> PoolMap<Self::Catching, Result<T, Panic>> {
+        let engine = self.engine.with_parts(SlotSet::make(), |finished| finished.renew());
+        Chain { source: Catching::new(self.source), engine }.into_stream()
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<Src, S, R> Chain<Src, S, R> {
+    /// Lifts the bound on results, unless one was set.
+    pub(super) fn take_all_results(&mut self) {
+        self.engine.law.take_all_results();
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<Src, S, R> Gather for PoolMap<Chain<Src, S, R>, R::Output>
+where
+    Src: Source<S::Future>,
+    S: Set,
+    R: ChainResults<Output = OutputOf<S>> + Gathering,
+{
+    fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        self.poll(cx, budget, Wanted::Due).map(|_| ())
+    }
+
+    fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        self.poll(cx, budget, Wanted::Progress).map(|_| ())
+    }
+
+    fn gather(self: Pin<&mut Self>, when: &mut impl FnMut(&R::Output) -> bool) -> bool {
+        self.machine_mut().project().engine.finished_mut().gather(when)
+    }
+
+    fn has_ungathered(&self) -> bool {
+        self.machine().engine.finished.due() > 0
+    }
+
+    fn gathered(&self) -> usize {
+        self.machine().engine.finished.gathered()
+    }
+
+    fn take_all(self: Pin<&mut Self>) -> alloc::vec::Vec<R::Output> {
+        let finished = self.machine_mut().project().engine.finished_mut();
+        finished.ungather();
+        core::iter::from_fn(|| finished.pop()).collect()
+    }
+
+    fn look(&self, want: Want) -> Look {
+        self.look(want)
+    }
+}
+
+impl<Src, S, R: Finished> Chain<Src, S, R> {
+    fn counts(&self) -> PoolCounts {
+        PoolCounts {
+            active: self.engine.law.active(),
+            finished: self.engine.finished.len(),
+            size: self.engine.law.size(),
+        }
+    }
+}
+
+impl<Src, S, R: Finished> fmt::Debug for Chain<Src, S, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug_counts("PoolMap", None, self.counts(), f)
+    }
+}

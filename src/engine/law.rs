@@ -1,0 +1,654 @@
+//! The law: decides what the engine does next, from numbers alone.
+//!
+//! [`Law`] is what a pool remembers between calls, [`Call`] what it knows of the call under way. Both are plain values: no
+//! type parameter, no future, no waker. The driver (`run.rs`) does the [`Step`] that it is told to do, reports what came of
+//! it, and is told the next step.
+//!
+//! # What is promised, and where
+//!
+//! 1. **No more.** The only place that lets a future start is [`Law::may_start`]; the only place that counts it is
+//!    [`Law::started`], which asserts that there was a free slot. So at most `size` futures are active.
+//! 2. **No less.** A call ends in one of three ways. [`Step::Offer`] and [`Step::Rest`] are chosen only when `may_start` is
+//!    false or the source has nothing to start; [`Step::Yield`] only when the poll budget is used up. Each asserts so. Hence a
+//!    slot that becomes free is filled before a result is handed over.
+//! 3. **Fair.** A call has a budget of [`POLL_BUDGET`] polls. Within it, three parties take turns of at most [`QUOTA`] polls:
+//!    the woken futures, those that wait to start, and what is upstream (the pools that feed this one). The rotation goes on
+//!    from call to call: a call that ends because its budget is used up leaves the first turn of the next call to the next
+//!    party. So no party is starved, however small the budget and however busy the others are.
+//!
+//! # The inputs that only some pools have
+//!
+//! *Weights*: the active futures weigh `active + extra_weight`, and the one that waits at the head weighs `head_weight`.
+//! *Lent slots*: `lent` active futures do not use their slots at present, `claims` of these want theirs back and are counted
+//! as if they used them. *Order*: when the future that may start is the one whose result is the next to be handed over, it
+//! starts however many results are held, because they all wait for it.
+
+use core::mem;
+
+/// The most futures that one call polls, those that it starts included.
+pub(crate) const POLL_BUDGET: usize = 64;
+
+/// The most polls of one turn.
+pub(crate) const QUOTA: usize = 16;
+
+/// By default, an ordered pool starts nothing more while it holds more results than this many times its size.
+const HELD_PER_SLOT: usize = 16;
+
+/// What the driver has to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Step {
+    /// Poll one woken future.
+    PollWoken,
+    /// Take one future from the source, and poll it.
+    Start,
+    /// Let the pools upstream make progress, with at most [`Call::allowance`] polls.
+    PollUpstream,
+    /// Hand over a result, or, if the goal is [`Goal::Until`], ask whether it is reached.
+    Offer,
+    /// Nothing can be done now. Return if nothing is left at all; otherwise park the task.
+    Rest,
+    /// The budget is used up. Wake the task, and return `Pending`.
+    Yield,
+    /// Drop everything but the result that is still wanted.
+    Close,
+}
+
+/// What a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Goal {
+    /// To hand over the next result.
+    Next,
+    /// To make progress while no result is taken.
+    Progress,
+    /// To reach a condition of the caller's. The bound on results does not apply, as nobody could take one meanwhile.
+    Until,
+}
+
+/// Who takes turns, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Party {
+    Woken,
+    Waiting,
+    Upstream,
+    /// Nobody: what is not wanted any more has to be dropped first.
+    Closing,
+}
+
+impl Party {
+    const fn next(self) -> Self {
+        match self {
+            Self::Woken => Self::Waiting,
+            Self::Waiting => Self::Upstream,
+            Self::Upstream | Self::Closing => Self::Woken,
+        }
+    }
+
+    const fn before(self) -> Self {
+        match self {
+            Self::Woken | Self::Closing => Self::Upstream,
+            Self::Waiting => Self::Woken,
+            Self::Upstream => Self::Waiting,
+        }
+    }
+}
+
+/// What is known of the source in this call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Source {
+    /// It may have a future to start.
+    Unknown,
+    /// It will wake the task when it has one. It is not asked again in this call, as that may cost much each time.
+    Pending,
+    /// It has none.
+    Empty,
+    /// What waits must not start before a future has ended: it weighs too much, or its key is full.
+    NotEligible,
+}
+
+/// How far the pools upstream have come in this call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Upstream {
+    /// There are none.
+    Absent,
+    /// They were not polled, or a future was taken from them since.
+    NotPolled,
+    /// They had more to do when their turn was over.
+    OutOfBudget,
+    /// They have done all that they could.
+    UpToDate,
+}
+
+/// Why nothing was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Nothing {
+    /// The source will wake the task when it has a future.
+    Pending,
+    /// The source has none.
+    Empty,
+    /// What waits must not start before a future has ended.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for admission by weight and by key"))]
+    NotEligible,
+}
+
+/// See the [module](self).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Law {
+    size: usize,
+    is_paused: bool,
+    /// The most results that may be held while a future is started, if that was set.
+    max_finished: Option<usize>,
+    /// The largest size, and the largest bound on results, that there is room for.
+    most_slots: usize,
+    most_results: usize,
+    /// How many futures are active.
+    active: usize,
+    /// What the active futures weigh beyond 1 each.
+    extra_weight: usize,
+    /// What the future weighs that would start next.
+    head_weight: usize,
+    /// How many active futures have lent their slots, and how many of these claim one.
+    lent: usize,
+    claims: usize,
+    /// Whether the future that would start next is the one whose result is the next to be handed over.
+    head_is_next: bool,
+    /// Whether no more results are wanted, apart from one that is due.
+    is_closed: bool,
+    /// Whose turn comes first in the next call.
+    first: Party,
+    /// Whether the next call is a straight line: woken futures first, and no slots lent. Follows from the fields above.
+    is_straight: bool,
+    /// A future starts only while fewer than this are active: follows from the fields above.
+    max_active: usize,
+    /// A future starts only while no more results are due, and held, than this: follow from the fields above.
+    max_due: usize,
+    max_held: usize,
+    /// How many polls there were in all calls, those upstream not included; wraps around.
+    polls_used: usize,
+}
+
+/// What is known of a call. How much is left of its budget is known to the driver, who uses it up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Call {
+    goal: Goal,
+    turn: Party,
+    /// Whether a future may be woken, and whether the woken ones had their turn.
+    woken: bool,
+    had_turn: bool,
+    source: Source,
+    upstream: Upstream,
+    /// Whether the goal was asked for in this rotation.
+    just_asked: bool,
+    /// How much was left of the budget when the goal was last asked for, or the call began; and whether nothing had been
+    /// polled then since the time before.
+    asked_at: usize,
+    asked_idle: bool,
+}
+
+/// How much may be polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Budget {
+    /// How many more futures may be polled in this call.
+    pub(crate) left: usize,
+    /// This turn is over when so many are left.
+    turn_end: usize,
+}
+
+impl Budget {
+    /// Gives a turn of so many polls.
+    #[inline(always)]
+    fn begin_turn(&mut self, polls: usize) {
+        self.turn_end = self.left.saturating_sub(polls);
+    }
+
+    /// How many more futures may be polled in this turn.
+    #[inline(always)]
+    pub(crate) fn turn(&self) -> usize {
+        self.left.saturating_sub(self.turn_end)
+    }
+
+    /// Returns whether another future may be polled in this turn.
+    #[inline(always)]
+    pub(crate) fn has_turn(&self) -> bool {
+        self.left > self.turn_end
+    }
+}
+
+/// How many results are due, and how many are held in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Counts {
+    pub(crate) due: usize,
+    pub(crate) held: usize,
+}
+
+impl Law {
+    /// Creates the law of an empty pool. A size of 0 is taken as 1, and one above `most_slots` as that.
+    #[inline]
+    pub(crate) fn new(size: usize, most_slots: usize, most_results: usize) -> Self {
+        let mut law = Self {
+            size: size.clamp(1, most_slots),
+            is_paused: false,
+            max_finished: None,
+            most_slots,
+            most_results,
+            active: 0,
+            extra_weight: 0,
+            head_weight: 1,
+            lent: 0,
+            claims: 0,
+            head_is_next: false,
+            is_closed: false,
+            first: Party::Woken,
+            is_straight: true,
+            max_active: 0,
+            max_due: 0,
+            max_held: 0,
+            polls_used: 0,
+        };
+        law.settings_changed();
+        law
+    }
+
+    // Settings.
+
+    /// Computes what the straight line compares with.
+    #[inline]
+    fn settings_changed(&mut self) {
+        let slots = if self.is_paused || self.is_closed { 0 } else { self.size };
+        let taken = self.claims.saturating_add(self.extra_weight).saturating_add(self.head_weight - 1);
+        self.max_active = slots.saturating_add(self.lent).saturating_sub(taken);
+        (self.max_due, self.max_held) = match self.max_finished {
+            Some(most) => (most, most),
+            None => (self.size, self.size.saturating_mul(HELD_PER_SLOT).min(self.most_results)),
+        };
+        self.is_straight = self.lent == 0 && self.first == Party::Woken;
+    }
+
+    /// Sets whose turn comes first in the next call.
+    fn set_first(&mut self, party: Party) {
+        self.first = party;
+        self.is_straight = self.lent == 0 && party == Party::Woken;
+    }
+
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Changes the size, with the same limits as [`new`](Self::new).
+    pub(crate) fn set_size(&mut self, size: usize) {
+        self.size = size.clamp(1, self.most_slots);
+        self.settings_changed();
+    }
+
+    pub(crate) fn max_finished(&self) -> usize {
+        self.max_due
+    }
+
+    /// Changes how many results may be held while a future is started. From now on every result held counts.
+    pub(crate) fn set_max_finished(&mut self, results: usize) {
+        self.max_finished = Some(results.min(self.most_results));
+        self.settings_changed();
+    }
+
+    /// Lifts the bound on results unless one was set: for a caller that takes each result at once and keeps them all.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn take_all_results(&mut self) {
+        self.max_finished.get_or_insert(self.most_results);
+        self.settings_changed();
+    }
+
+    /// Changes for how much there is room. The size and the bound on results are kept within that.
+    pub(crate) fn set_capacity(&mut self, most_slots: usize, most_results: usize) {
+        (self.most_slots, self.most_results) = (most_slots, most_results);
+        self.max_finished = self.max_finished.map(|results| results.min(most_results));
+        self.set_size(self.size);
+    }
+
+    #[cfg(feature = "alloc")]
+    pub(crate) fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
+    /// Stops starting futures, or starts again.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn set_paused(&mut self, paused: bool) {
+        self.is_paused = paused;
+        self.settings_changed();
+    }
+
+    /// Tells how many active futures have lent their slots, and how many of these claim one.
+    #[inline(always)]
+    pub(crate) fn set_lent(&mut self, lent: usize, claims: usize) {
+        if (self.lent, self.claims) != (lent, claims) {
+            (self.lent, self.claims) = (lent, claims);
+            self.settings_changed();
+        }
+    }
+
+    // Counts.
+
+    #[inline]
+    pub(crate) fn active(&self) -> usize {
+        self.active
+    }
+
+    /// Tells that so many active futures were cancelled.
+    #[inline]
+    pub(crate) fn cancelled(&mut self, futures: usize) {
+        debug_assert!(futures <= self.active);
+        self.active -= futures;
+    }
+
+    /// How many polls there were so far; wraps around.
+    #[inline]
+    pub(crate) fn polls_used(&self) -> usize {
+        self.polls_used
+    }
+
+    // Who may start.
+
+    /// Returns whether the bound on results lets a future start.
+    #[inline(always)]
+    fn has_result_room(&self, goal: Goal, counts: Counts) -> bool {
+        // With none held but those that are due, one comparison is enough, as `max_due <= max_held`.
+        (counts.due <= self.max_due && (counts.held == counts.due || counts.held <= self.max_held))
+            || goal == Goal::Until
+            || self.head_is_next
+    }
+
+    /// Returns whether a future may start if the source has one: **no more** than `size` are active because it is asked before
+    /// each start, and **no less** because no call ends while it says yes and the source may have one.
+    #[inline(always)]
+    pub(crate) fn may_start(&self, goal: Goal, counts: Counts) -> bool {
+        self.active < self.max_active && self.has_result_room(goal, counts)
+    }
+
+    fn wants_to_start(&self, call: &Call, counts: Counts) -> bool {
+        call.source == Source::Unknown && self.may_start(call.goal, counts)
+    }
+
+    /// A future was taken from the source: it is active now.
+    #[inline(always)]
+    pub(crate) fn started(&mut self) {
+        debug_assert!(self.active < self.max_active, "no more");
+        self.active += 1;
+    }
+
+    /// A future was started for which the caller has found a free slot.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn started_now(&mut self) {
+        debug_assert!(self.active < self.size, "no more");
+        self.active += 1;
+    }
+
+    /// An active future has finished.
+    #[inline(always)]
+    pub(crate) fn finished(&mut self) {
+        debug_assert!(self.active > 0);
+        self.active -= 1;
+    }
+
+    // The course of a call: the straight line. The woken futures are polled until one has finished, the slots are filled, and
+    // a result is handed over.
+
+    /// Begins a call. Returns whether it is a straight line; if not, the driver asks [where to begin](Self::begin_elsewhere).
+    #[inline(always)]
+    pub(crate) fn begin(&self, goal: Goal, has_upstream: bool, budget: usize) -> (Call, Budget, bool) {
+        let call = Call {
+            goal,
+            turn: Party::Woken,
+            woken: true,
+            had_turn: true,
+            source: Source::Unknown,
+            upstream: if has_upstream { Upstream::NotPolled } else { Upstream::Absent },
+            just_asked: false,
+            asked_at: budget,
+            asked_idle: false,
+        };
+        let mut budget = Budget { left: budget, turn_end: 0 };
+        budget.begin_turn(QUOTA);
+        (call, budget, self.is_straight && budget.left > 0)
+    }
+
+    /// Returns whether the turn of the woken futures goes on.
+    #[inline(always)]
+    pub(crate) fn may_poll_woken(&self, budget: Budget) -> bool {
+        self.active > 0 && budget.has_turn()
+    }
+
+    /// A woken future has finished: returns whether its turn is over.
+    #[inline(always)]
+    pub(crate) fn is_enough(&self, goal: Goal, budget: &mut Budget) -> bool {
+        if self.lent > 0 {
+            // Those who were woken by the one that has finished come before what waits to start.
+            budget.begin_turn(self.quota_of(Party::Woken));
+            return false;
+        }
+        // With a result to hand over, the rest of the call is for filling the slots.
+        goal == Goal::Next
+    }
+
+    /// The turn of the woken futures is over, on the straight line: gives those that wait a turn, unless the budget is used up.
+    #[inline(always)]
+    pub(crate) fn fill_slots_next(&self, call: &mut Call, budget: &mut Budget) -> bool {
+        if budget.left == 0 || self.lent > 0 {
+            return false;
+        }
+        call.turn = Party::Waiting;
+        budget.begin_turn(QUOTA);
+        true
+    }
+
+    /// The turn of those that wait is over, on the straight line, and no more can start: returns whether a result is handed
+    /// over now.
+    #[inline(always)]
+    pub(crate) fn hands_over_next(&self, goal: Goal, budget: Budget, counts: Counts) -> bool {
+        goal == Goal::Next && counts.due > 0 && budget.left > 0
+    }
+
+    /// Returns whether only one future may start in a turn, so that others can claim its slot.
+    #[inline(always)]
+    pub(crate) fn has_lent(&self) -> bool {
+        self.lent > 0
+    }
+
+    // The rest of it: whose turn is next, or how the call ends.
+
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn begin_elsewhere(&mut self, call: &mut Call, budget: Budget, counts: Counts) -> (Step, Budget) {
+        if self.first == Party::Closing {
+            return (Step::Close, budget);
+        }
+        // Those who want their slots back come before what waits to start, as long as that has polls left for it, too.
+        let reclaims_first = self.lent > 0 && budget.left > self.quota_of(Party::Woken);
+        call.turn = if reclaims_first { Party::Woken } else { self.first }.before();
+        self.set_first(Party::Woken);
+        // The parties that were left out the last time come before a result is handed over.
+        (call.just_asked, call.had_turn) = (budget.left > 0, false);
+        self.next(call, budget, counts)
+    }
+
+    /// Passes the turn to the next party that wants it, or ends the call.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn next(&mut self, call: &mut Call, mut budget: Budget, counts: Counts) -> (Step, Budget) {
+        let step = self.pass_turn(call, &mut budget, counts);
+        (step, budget)
+    }
+
+    fn pass_turn(&mut self, call: &mut Call, budget: &mut Budget, counts: Counts) -> Step {
+        if budget.left == 0 {
+            // The next call begins with the turn of the next party.
+            self.set_first(call.turn.next());
+            return match call.goal {
+                Goal::Next if counts.due > 0 => Step::Offer,
+                Goal::Until if !mem::take(&mut call.just_asked) => Step::Offer,
+                _ => Step::Yield,
+            };
+        }
+        if call.turn == Party::Waiting && !mem::take(&mut call.just_asked) && self.may_offer(call, *budget, counts) {
+            return Step::Offer;
+        }
+        for _ in 0..3 {
+            call.turn = call.turn.next();
+            budget.begin_turn(self.quota_of(call.turn));
+            match call.turn {
+                Party::Woken if self.wants_to_poll(call, counts) => {
+                    call.had_turn = true;
+                    return Step::PollWoken;
+                }
+                Party::Waiting if self.wants_to_start(call, counts) => return Step::Start,
+                Party::Waiting if self.may_offer(call, *budget, counts) => return Step::Offer,
+                Party::Upstream if call.upstream_is_behind() => {
+                    if call.goal == Goal::Next && counts.due > 0 {
+                        // The result is only held back so that the pools upstream can fill their slots, too.
+                        budget.begin_turn(budget.left);
+                    }
+                    return Step::PollUpstream;
+                }
+                _ => {}
+            }
+        }
+        debug_assert!(!self.wants_to_start(call, counts), "no less");
+        Step::Rest
+    }
+
+    fn quota_of(&self, party: Party) -> usize {
+        match party {
+            // One poll for each, so that those who want their slots back come before what waits to start.
+            Party::Woken if self.lent > 0 => self.active.clamp(QUOTA, POLL_BUDGET - QUOTA),
+            Party::Waiting if self.lent > 0 => 1,
+            _ => QUOTA,
+        }
+    }
+
+    /// Returns whether woken futures want a turn. With a result to hand over, one is enough.
+    fn wants_to_poll(&self, call: &Call, counts: Counts) -> bool {
+        call.woken && self.active > 0 && (call.goal != Goal::Next || counts.due == 0 || !call.had_turn)
+    }
+
+    /// Returns whether it is time to hand over, or to ask whether the goal is reached.
+    fn may_offer(&self, call: &Call, budget: Budget, counts: Counts) -> bool {
+        match call.goal {
+            Goal::Next => {
+                counts.due > 0 && call.upstream != Upstream::OutOfBudget && !self.wants_to_start(call, counts)
+            }
+            Goal::Progress => false,
+            // Once more when nothing was polled since, as then the call is about to end.
+            Goal::Until => (call.asked_at != budget.left || !call.asked_idle) && !self.wants_to_start(call, counts),
+        }
+    }
+
+    // What has happened beside the straight line.
+
+    /// The last result that is wanted has come.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn close(&mut self, budget: Budget) -> (Step, Budget) {
+        (self.is_closed, self.first) = (true, Party::Closing);
+        self.settings_changed();
+        (Step::Close, budget)
+    }
+
+    /// Everything is dropped but a result that may be due.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn closed(&mut self, call: &mut Call, budget: Budget, counts: Counts) -> (Step, Budget) {
+        self.set_first(Party::Woken);
+        (call.source, call.upstream) = (Source::Empty, Upstream::Absent);
+        (call.turn, call.woken) = (Party::Waiting, false);
+        self.next(call, budget, counts)
+    }
+
+    /// The goal is not reached.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn declined(&mut self, call: &mut Call, budget: Budget, counts: Counts) -> (Step, Budget) {
+        call.asked_idle = call.is_idle(budget);
+        // A future may have been woken while the question was answered.
+        (call.asked_at, call.just_asked, call.woken) = (budget.left, true, true);
+        call.turn = Party::Waiting;
+        self.next(call, budget, counts)
+    }
+
+    /// The pools upstream were polled so often, and may have more to do.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn upstream_polled(
+        &mut self,
+        call: &mut Call,
+        mut budget: Budget,
+        counts: Counts,
+        polls: usize,
+        has_more: bool,
+    ) -> (Step, Budget) {
+        call.upstream = if has_more { Upstream::OutOfBudget } else { Upstream::UpToDate };
+        budget.left = budget.left.saturating_sub(polls);
+        self.next(call, budget, counts)
+    }
+
+    /// The task was not parked, since a future was woken meanwhile. Maybe for nothing: late wake-ups count as polls, or this
+    /// could go on for ever.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn not_parked(&mut self, call: &mut Call, mut budget: Budget, counts: Counts) -> (Step, Budget) {
+        budget.left -= 1;
+        (call.woken, call.turn) = (true, Party::Upstream);
+        self.next(call, budget, counts)
+    }
+
+    /// So many futures were polled in a call that is over.
+    #[inline(always)]
+    pub(crate) fn count_polls(&mut self, polls: usize) {
+        self.polls_used = self.polls_used.wrapping_add(polls);
+    }
+}
+
+impl Call {
+    /// Returns whether no future was polled since the goal was last asked for, so that the call is about to end.
+    pub(crate) fn is_idle(&self, budget: Budget) -> bool {
+        self.asked_at == budget.left
+    }
+
+    /// No future is woken.
+    #[inline(always)]
+    pub(crate) fn none_woken(&mut self, none: bool) {
+        self.woken &= !none;
+    }
+
+    /// Futures were polled that may have been woken since.
+    #[inline(always)]
+    pub(crate) fn may_be_woken(&mut self) {
+        self.woken = true;
+    }
+
+    /// The source was asked for a future, and with it the pools upstream: futures there may be in flight that do not wake the
+    /// task unless they are polled again.
+    #[inline(always)]
+    pub(crate) fn asked_upstream(&mut self) {
+        self.upstream = Upstream::NotPolled;
+    }
+
+    /// The source had nothing to start.
+    #[inline(always)]
+    pub(crate) fn nothing_to_start(&mut self, why: Nothing) {
+        self.source = match why {
+            Nothing::Pending => Source::Pending,
+            Nothing::Empty => Source::Empty,
+            Nothing::NotEligible => Source::NotEligible,
+        };
+    }
+
+    /// A future has ended, so what was not eligible may be.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for admission by weight and by key"))]
+    pub(crate) fn has_ended(&mut self) {
+        if self.source == Source::NotEligible {
+            self.source = Source::Unknown;
+        }
+    }
+
+    fn upstream_is_behind(&self) -> bool {
+        matches!(self.upstream, Upstream::NotPolled | Upstream::OutOfBudget) && self.source != Source::Pending
+    }
+}

@@ -1,0 +1,92 @@
+//! The engine: the one state machine behind every form of the pool.
+//!
+//! Data flows one way: **source → active set → finished → consumer**. The engine takes waiting futures from the source,
+//! starts them in the active set, keeps what has finished, refills the freed slots, and only then hands over.
+//!
+//! [`law`] decides, [`run`] does. "No more, no less" is proved in the first, on one page; the second is all that is compiled
+//! for each pool.
+
+mod law;
+mod run;
+
+use core::pin::Pin;
+
+use pin_project::pin_project;
+
+pub(crate) use self::law::{Goal, Law, POLL_BUDGET};
+pub(crate) use self::run::Unconditional;
+use crate::active::Set;
+use crate::finished::Finished;
+
+/// See the [module](self).
+#[pin_project]
+pub(crate) struct Engine<S, R> {
+    #[pin]
+    pub(crate) active: S,
+    pub(crate) finished: R,
+    pub(crate) law: Law,
+    /// The number after that of the last future started.
+    next: u64,
+}
+
+impl<S: Set, R: Finished> Engine<S, R> {
+    /// Creates an engine. A size of 0 is taken as 1, one that there is no room for as the largest that there is.
+    #[inline(always)]
+    pub(crate) fn new(size: usize, active: S, finished: R) -> Self {
+        let most_results = finished.capacity();
+        let law = Law::new(size, active.capacity().min(most_results), most_results);
+        Self { active, finished, law, next: 0 }
+    }
+
+    /// Exchanges the active set and the results for others, before anything was started. Keeps the settings.
+    pub(crate) fn with_parts<S2: Set, R2: Finished>(self, active: S2, map: impl FnOnce(R) -> R2) -> Engine<S2, R2> {
+        let Self { mut law, finished, next, .. } = self;
+        let finished = map(finished);
+        law.set_capacity(active.capacity().min(finished.capacity()), finished.capacity());
+        Engine { active, finished, law, next }
+    }
+
+    /// Changes the size. Growing wakes the task that last polled; shrinking lets the surplus finish.
+    pub(crate) fn set_size(&mut self, size: usize) {
+        self.law.set_size(size);
+        self.active.wake();
+    }
+
+    /// Changes how many results may be held while a future is started. Wakes the task that last polled.
+    pub(crate) fn set_max_finished(&mut self, results: usize) {
+        self.law.set_max_finished(results);
+        self.active.wake();
+    }
+
+    /// Stops starting futures, or starts again, which wakes the task that last polled.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn set_paused(&mut self, paused: bool) {
+        self.law.set_paused(paused);
+        self.active.wake();
+    }
+
+    /// Drops an active future, and frees its slot.
+    pub(crate) fn cancel(self: Pin<&mut Self>, slot: usize) {
+        let this = self.project();
+        this.law.cancelled(1);
+        this.active.vacate(slot);
+    }
+
+    /// Drops all active futures.
+    pub(crate) fn cancel_all(self: Pin<&mut Self>) {
+        let this = self.project();
+        this.law.cancelled(this.law.active());
+        this.active.clear();
+    }
+}
+
+impl<S, R> Engine<S, R> {
+    /// Returns whether no future was started yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.next == 0
+    }
+
+    pub(crate) fn finished_mut(self: Pin<&mut Self>) -> &mut R {
+        self.project().finished
+    }
+}
