@@ -62,13 +62,16 @@ pub trait CallbackExt: Future {
     #[doc(alias = "then")]
     #[doc(alias = "cb")]
     #[doc(alias = "ctx")]
-    fn callback<C, X, Fut>(self, cb: C, ctx: X) -> Callback<Self, C, X, Fut>
+    fn callback<C, X, Fut, O>(self, cb: C, ctx: X) -> crate::future::PoolFuture<Callback<Self, C, X, Fut>, O>
     where
         Self: Sized,
         C: FnOnce(Self::Output, X) -> Fut,
-        Fut: Future,
+        Fut: Future<Output = O>,
     {
-        Callback { state: State::Future { future: self, callback: Some((cb, ctx)) } }
+        crate::future::PoolFuture::new(
+            Callback { state: State::Future { future: self, callback: Some((cb, ctx)) } },
+            run::<Self, C, X, Fut>,
+        )
     }
 }
 
@@ -127,31 +130,27 @@ enum State<F, C, X, Fut> {
     Ended,
 }
 
-impl<F, C, X, Fut> Future for Callback<F, C, X, Fut>
+fn run<F, C, X, Fut>(this: Pin<&mut Callback<F, C, X, Fut>>, cx: &mut Context<'_>) -> Poll<Fut::Output>
 where
     F: Future,
     C: FnOnce(F::Output, X) -> Fut,
     Fut: Future,
 {
-    type Output = Fut::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fut::Output> {
-        let mut state = self.project().state;
-        loop {
-            match state.as_mut().project() {
-                Project::Future { future, callback } => {
-                    let output = ready!(future.poll(cx));
-                    let Some((callback, ctx)) = callback.take() else { panic!("`Callback` polled after its end") };
-                    state.set(State::Ended);
-                    state.set(State::Callback { future: callback(output, ctx) });
-                }
-                Project::Callback { future } => {
-                    let output = ready!(future.poll(cx));
-                    state.set(State::Ended);
-                    return Poll::Ready(output);
-                }
-                Project::Ended => panic!("`Callback` polled after its end"),
+    let mut state = this.project().state;
+    loop {
+        match state.as_mut().project() {
+            Project::Future { future, callback } => {
+                let output = ready!(future.poll(cx));
+                let Some((callback, ctx)) = callback.take() else { panic!("`Callback` polled after its end") };
+                state.set(State::Ended);
+                state.set(State::Callback { future: callback(output, ctx) });
             }
+            Project::Callback { future } => {
+                let output = ready!(future.poll(cx));
+                state.set(State::Ended);
+                return Poll::Ready(output);
+            }
+            Project::Ended => panic!("`Callback` polled after its end"),
         }
     }
 }

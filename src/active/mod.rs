@@ -73,7 +73,7 @@ pub(crate) mod sealed {
         type Of<F: Future>: Set<Future = F> + Unpin;
 
         /// Makes an empty one.
-        fn make<F: Future>() -> Self::Of<F>;
+        fn make<F: Future>(self) -> Self::Of<F>;
     }
 }
 
@@ -165,7 +165,7 @@ impl ActiveSet for SlotSet {}
 impl sealed::Kind for SlotSet {
     type Of<F: Future> = SlotVec<F>;
 
-    fn make<F: Future>() -> SlotVec<F> {
+    fn make<F: Future>(self) -> SlotVec<F> {
         SlotVec::new()
     }
 }
@@ -177,7 +177,7 @@ impl ActiveSet for UnorderedSet {}
 impl sealed::Kind for UnorderedSet {
     type Of<F: Future> = CappedUnordered<F>;
 
-    fn make<F: Future>() -> CappedUnordered<F> {
+    fn make<F: Future>(self) -> CappedUnordered<F> {
         CappedUnordered::new()
     }
 }
@@ -192,7 +192,7 @@ where
 {
     type Of<F: Future> = Pin<Box<InlineSlots<F, N>>>;
 
-    fn make<F: Future>() -> Self::Of<F> {
+    fn make<F: Future>(self) -> Self::Of<F> {
         Box::pin(InlineSlots::new())
     }
 }

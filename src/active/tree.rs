@@ -15,16 +15,17 @@ use pin_project::pin_project;
 /// # Examples
 ///
 /// ```
-/// use futures_pool::inline::{InlineSet, SlotCount, Slots};
+/// use futures_pool::inline::{InlinePool, SlotCount, Slots};
+/// use std::future::Ready;
 ///
-/// fn bytes<F, const N: usize>() -> usize
+/// fn bytes<F: Future, const N: usize>() -> usize
 /// where
 ///     Slots<N>: SlotCount,
 /// {
-///     size_of::<InlineSet<F, N>>()
+///     size_of::<InlinePool<F, N, 1>>()
 /// }
 ///
-/// assert!(bytes::<u8, 8>() > bytes::<u8, 4>());
+/// assert!(bytes::<Ready<u8>, 8>() > bytes::<Ready<u8>, 4>());
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Slots<const N: usize>;

@@ -23,21 +23,6 @@ const RESERVED: usize = 1024;
 /// # Cancel safety
 ///
 /// Dropping it drops the futures and the results in it.
-///
-/// # Examples
-///
-/// ```
-/// use futures::future::join;
-/// use futures_pool::{chain::Collect, prelude::*};
-/// use std::future::ready;
-///
-/// # futures::executor::block_on(async {
-/// // For where a future is asked for, and not only something to `.await`.
-/// let numbers: Collect<_, u32> = [1, 2].into_iter().pool_map(2, ready).into_future();
-/// let words = ["a", "b"].into_iter().pool_map(2, ready).into_future();
-/// assert_eq!(join(numbers, words).await, (vec![1, 2], vec!["a", "b"]));
-/// # });
-/// ```
 #[must_use = "futures do nothing unless polled: `.await` it"]
 #[pin_project]
 pub struct Collect<M, T> {
@@ -53,22 +38,6 @@ pub struct Collect<M, T> {
 /// # Cancel safety
 ///
 /// Dropping it drops the futures and the results in it.
-///
-/// # Examples
-///
-/// ```
-/// use futures_pool::{chain::TryCollect, prelude::*};
-/// use tokio::time::{Duration, sleep, timeout};
-///
-/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
-/// let ms = Duration::from_millis;
-/// let ping = async |t| { sleep(ms(t)).await; if t < 50 { Ok(t) } else { Err("too far") } };
-/// let pings: TryCollect<_, u64, _> = [10, 90, 20].into_iter().pool_map(3, ping).fail_fast().into_future();
-/// assert_eq!(timeout(ms(100), pings).await, Ok(Err("too far")));
-/// let pings = [10, 90, 20].into_iter().pool_map(3, ping).fail_fast().into_future();
-/// assert!(timeout(ms(50), pings).await.is_err()); // dropped, and what it held with it
-/// # }
-/// ```
 #[must_use = "futures do nothing unless polled: `.await` it"]
 #[pin_project]
 pub struct TryCollect<M, T, E> {

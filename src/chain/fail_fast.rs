@@ -62,8 +62,8 @@ impl<M: ChainMachine<T>, T> ChainMachine<T> for FailFast<M, T> {
         self.chain.machine.is_fresh()
     }
 
-    fn with_set<K: Kind>(stream: PoolMap<Self, T>) -> PoolMap<Self::On<K>, T> {
-        FailFast { chain: M::with_set(stream.machine.chain) }.into_stream()
+    fn with_set<K: Kind>(stream: PoolMap<Self, T>, set: K) -> PoolMap<Self::On<K>, T> {
+        FailFast { chain: M::with_set(stream.machine.chain, set) }.into_stream()
     }
 
     fn indexed(stream: PoolMap<Self, T>) -> PoolMap<Self::Indexed, (usize, T)> {

@@ -46,8 +46,7 @@ where
 {
     #[inline(always)]
     pub(crate) fn new(items: It, size: usize, f: F) -> Self {
-        Chain { source: Mapped::new(items, f), engine: Engine::new(size, SlotSet::make(), Results::new()) }
-            .into_stream()
+        Chain { source: Mapped::new(items, f), engine: Engine::new(size, SlotSet.make(), Results::new()) }.into_stream()
     }
 }
 
@@ -179,7 +178,7 @@ pub trait ChainMachine<T>: Sized {
     fn is_fresh(&self) -> bool;
 
     /// Changes the active set.
-    fn with_set<K: Kind>(stream: PoolMap<Self, T>) -> PoolMap<Self::On<K>, T>;
+    fn with_set<K: Kind>(stream: PoolMap<Self, T>, set: K) -> PoolMap<Self::On<K>, T>;
 
     /// Has each result paired with its position.
     fn indexed(stream: PoolMap<Self, T>) -> PoolMap<Self::Indexed, (usize, T)>;
@@ -213,9 +212,9 @@ where
         self.engine.is_fresh()
     }
 
-    fn with_set<K: Kind>(stream: PoolMap<Self, T>) -> PoolMap<Self::On<K>, T> {
+    fn with_set<K: Kind>(stream: PoolMap<Self, T>, set: K) -> PoolMap<Self::On<K>, T> {
         let Self { source, engine } = stream.machine;
-        Chain { source, engine: engine.with_parts(K::make(), |finished| finished) }.into_stream()
+        Chain { source, engine: engine.with_parts(set.make(), |finished| finished) }.into_stream()
     }
 
     #[inline(always)]
@@ -259,7 +258,7 @@ where
 
     #[cfg(feature = "std")]
     fn catch_unwind(self) -> PoolMap<Self::Catching, Result<T, Panic>> {
-        let engine = self.engine.with_parts(SlotSet::make(), |finished| finished.renew());
+        let engine = self.engine.with_parts(SlotSet.make(), |finished| finished.renew());
         Chain { source: Catching::new(self.source), engine }.into_stream()
     }
 }

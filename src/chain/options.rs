@@ -128,9 +128,8 @@ impl<M, T> PoolMap<M, T> {
     where
         M: ChainMachine<T>,
     {
-        let _ = set;
         self.assert_fresh("with_set");
-        M::with_set(self)
+        M::with_set(self, set)
     }
 
     #[track_caller]

@@ -1,10 +1,12 @@
 //! Consumers that keep a pool polled while they are busy, and the way to them from behind an adaptor.
 
+mod collect;
 mod drive;
 mod driven;
 mod for_each;
 mod stages;
 
+pub(crate) use self::collect::CollectItems;
 pub(crate) use self::drive::Drive;
 pub(crate) use self::driven::Driven;
 pub(crate) use self::for_each::ForEach;

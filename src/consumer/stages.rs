@@ -97,6 +97,33 @@ macro_rules! stages {
                 $crate::consumer::ForEach::new(self, f)
             }
 
+            /// Collects all items, as `StreamExt::collect` does.
+            ///
+            /// It is here because the future of that one is refused in `join!` and the like inside of a `tokio::spawn`, where
+            /// the items are borrowed. It polls at most 64 futures, then lets other tasks run.
+            ///
+            /// # Cancel safety
+            ///
+            /// Dropping it drops the stream, and the items collected.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use futures_pool::prelude::*;
+            /// use std::collections::BTreeSet;
+            ///
+            /// # futures::executor::block_on(async {
+            /// let lengths = ["a", "bc", "d"].iter().pool_map(2, async |word| word.len()).unordered();
+            /// assert_eq!(lengths.collect::<BTreeSet<_>>().await, BTreeSet::from([1, 2]));
+            /// # });
+            /// ```
+            pub fn collect<Items>(self) -> $crate::future::PoolFuture<$crate::consumer::CollectItems<Self, Items>, Items>
+            where
+                Items: Default + Extend<$item>,
+            {
+                $crate::consumer::CollectItems::new(self)
+            }
+
             /// Runs a future to completion while the stream makes progress, within its bound on results. No item is taken.
             ///
             /// A stream that is not `Unpin` has to be pinned first (`pin!`).

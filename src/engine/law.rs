@@ -132,6 +132,7 @@ pub(crate) enum Nothing {
 
 /// See the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Law {
     size: usize,
     is_paused: bool,
@@ -168,6 +169,7 @@ pub(crate) struct Law {
 
 /// What is known of a call. How much is left of its budget is known to the driver, who uses it up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Call {
     goal: Goal,
     turn: Party,
@@ -442,7 +444,7 @@ impl Law {
     /// The turn of those that wait is over, on the straight line, and no more can start: returns whether a result is handed
     /// over now.
     #[inline(always)]
-    pub(crate) fn hands_over_next(&self, goal: Goal, budget: Budget, counts: Counts) -> bool {
+    pub(crate) fn hands_over_next(goal: Goal, budget: Budget, counts: Counts) -> bool {
         goal == Goal::Next && counts.due > 0 && budget.left > 0
     }
 

@@ -44,6 +44,7 @@ impl<S: Set, R: Finished<Output = <S::Future as Future>::Output>> Engine<S, R> {
     ///
     /// `budget` is what is left of the caller's poll budget.
     #[inline(always)]
+    #[expect(clippy::too_many_lines, reason = "it stands once in the code of each pool, and so does each thing in it")]
     pub(crate) fn run<Src: Source<S::Future>, C: Condition<Self, Src> + ?Sized>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -119,7 +120,9 @@ impl<S: Set, R: Finished<Output = <S::Future as Future>::Output>> Engine<S, R> {
                             }
                             Woken::None(polls) => {
                                 budget.left -= polls;
-                                call.none_woken(polls == 0 && (budget.turn() > S::KEPT_POLLS || budget.left <= S::KEPT_POLLS));
+                                call.none_woken(
+                                    polls == 0 && (budget.turn() > S::KEPT_POLLS || budget.left <= S::KEPT_POLLS),
+                                );
                                 if !is_straight || !engine.law.fill_slots_next(&mut call, &mut budget) {
                                     break 'turn false;
                                 }
@@ -181,7 +184,7 @@ impl<S: Set, R: Finished<Output = <S::Future as Future>::Output>> Engine<S, R> {
                 }
                 let engine = guard.engine.as_mut().project();
                 let counted = counts(engine.finished);
-                if is_straight && is_filled && engine.law.hands_over_next(goal, budget, counted) {
+                if is_straight && is_filled && Law::hands_over_next(goal, budget, counted) {
                     break 'call Poll::Ready(true);
                 }
                 if step != Step::Close {

@@ -88,6 +88,10 @@ pub trait ChainResults: Finished {
 /// Results that may be *gathered*: looked at, as the batch under way, while they stay where they are. What has been gathered
 /// counts as handed over, not against the bound on results.
 #[cfg(feature = "alloc")]
+#[diagnostic::on_unimplemented(
+    message = "batches are of results on the heap",
+    note = "a chain of `pool_map_inline` has no room for a batch; use `pool_map`"
+)]
 pub trait Gathering: Finished {
     /// Calls `when` with each result whose turn has come and that was not gathered yet, up to the first for which it
     /// returns `true`; returns whether there was one.

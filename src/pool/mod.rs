@@ -101,10 +101,10 @@ impl<F: Future> Pool<F> {
     }
 }
 
-impl<F: Future, K: ActiveSet> Default for Pool<F, K> {
+impl<F: Future, K: ActiveSet + Default> Default for Pool<F, K> {
     /// Creates a pool of size 4.
     fn default() -> Self {
-        Self::with_set_of(4)
+        Self::with_set(4, K::default())
     }
 }
 
@@ -121,12 +121,7 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
     /// assert_eq!(pool.size(), 16);
     /// ```
     pub fn with_set(size: usize, set: K) -> Self {
-        let _ = set;
-        Self::with_set_of(size)
-    }
-
-    fn with_set_of(size: usize) -> Self {
-        Self { waiting: Queue::new(), engine: Engine::new(size, K::make(), Keyed::new()) }
+        Self { waiting: Queue::new(), engine: Engine::new(size, set.make(), Keyed::new()) }
     }
 
     /// Pushes a future into the queue. Never waits, and never polls.

@@ -838,7 +838,7 @@ impl<B> fmt::Debug for Scope<'_, B> {
 /// # futures::executor::block_on(async {
 /// local_scope(1, async |pool| {
 ///     pool.spawn(pending::<()>()).await; // holds the slot
-///     let mut next: Spawn<'_, '_, _, u32, _> = pool.spawn(ready(7));
+///     let mut next: Spawn<'_, '_, u32, _> = pool.spawn(ready(7));
 ///     assert_eq!(pool.waiting(), 0); // nothing happens before it is polled
 ///     assert!(poll!(&mut next).is_pending());
 ///     assert_eq!(pool.waiting(), 1);
@@ -920,7 +920,7 @@ impl<T, B> fmt::Debug for Spawn<'_, '_, T, B> {
 /// let ms = Duration::from_millis;
 /// let done = &Cell::new(false);
 /// local_scope(1, async |pool| {
-///     let slow: Exec<'_, '_, _, (), _> = pool.exec(async move { sleep(ms(20)).await; done.set(true) });
+///     let slow: Exec<'_, '_, (), _> = pool.exec(async move { sleep(ms(20)).await; done.set(true) });
 ///     assert!(timeout(ms(10), slow).await.is_err());
 /// })
 /// .await; // the task had started, and was left to finish
@@ -951,35 +951,7 @@ impl<T, B> fmt::Debug for Exec<'_, '_, T, B> {
     }
 }
 
-/// The future of [`Scope::map`].
-///
-/// # Cancel safety
-///
-/// See [`Scope::map`].
-///
-/// # Panics
-///
-/// If the iterator or the closure does.
-///
-/// # Examples
-///
-/// ```
-/// use futures_pool::{local_scope, scope::Map};
-/// use std::cell::Cell;
-/// use tokio::time::{Duration, sleep, timeout};
-///
-/// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
-/// let ms = Duration::from_millis;
-/// let taken = Cell::new(0);
-/// local_scope(1, async |pool| {
-///     let slow: Map<'_, '_, _, _, (), _> = pool.map(0..100, |_| { taken.set(taken.get() + 1); sleep(ms(10)) });
-///     assert!(timeout(ms(25), slow).await.is_err());
-/// })
-/// .await; // the third task had started, and was left to finish
-/// assert_eq!(taken.get(), 3);
-/// # }
-/// ```
-#[must_use = "futures do nothing unless polled: `.await` it"]
+/// The machine of [`Scope::map`].
 pub struct Map<'a, 'env, I, G, T, B> {
     scope: &'a Scope<'env, B>,
     /// `None` after their end.

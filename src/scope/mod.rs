@@ -1,6 +1,6 @@
 //! The scope: tasks of unlike types, handles, and work that spawns work. See [`scope()`].
 //!
-//! One future, [`ScopeFuture`], polls the body and the tasks. So the pool goes on whatever the body awaits, a task may
+//! One future polls the body and the tasks. So the pool goes on whatever the body awaits, a task may
 //! borrow what lives outside the scope, and dropping the scope drops everything in it. Nothing is spawned on an executor.
 //!
 //! # What it promises
@@ -79,7 +79,7 @@ use pin_project::pin_project;
 
 use self::control::{Control, Id, is_before};
 use self::handle::Hub;
-pub use self::handle::{Exec, Join, LocalScope, Map, Scope, Spawn, TaskBox};
+pub use self::handle::{Exec, Join, LocalScope, Scope, Spawn, TaskBox};
 pub use self::iterwait::{IterWait, KeyedIterWait, iterwait};
 pub use self::task::{Task, TaskError, Tracked};
 use crate::active::sealed::Kind;
@@ -133,12 +133,12 @@ use crate::sync::Arc;
 #[cfg(feature = "std")]
 #[doc(alias = "AioPool")]
 #[doc(alias = "nursery")]
-pub fn scope<'env, F, Fut, T>(size: usize, body: F) -> PoolFuture<Body<Fut, T, BoxFuture<'env, ()>>, T>
+pub fn scope<'env, F, Fut, T>(size: usize, body: F) -> PoolFuture<ScopeMachine<Fut, T, BoxFuture<'env, ()>>, T>
 where
     F: FnOnce(Scope<'env>) -> Fut,
     Fut: Future<Output = T>,
 {
-    Body::new(size, body)
+    ScopeMachine::new(size, body)
 }
 
 /// Does the same as [`scope`](scope()) for tasks that need not be `Send`.
@@ -169,17 +169,20 @@ where
 /// assert_eq!(sum.await, 24);
 /// # });
 /// ```
-pub fn local_scope<'env, F, Fut, T>(size: usize, body: F) -> PoolFuture<Body<Fut, T, LocalBoxFuture<'env, ()>>, T>
+pub fn local_scope<'env, F, Fut, T>(
+    size: usize,
+    body: F,
+) -> PoolFuture<ScopeMachine<Fut, T, LocalBoxFuture<'env, ()>>, T>
 where
     F: FnOnce(LocalScope<'env>) -> Fut,
     Fut: Future<Output = T>,
 {
-    Body::new(size, body)
+    ScopeMachine::new(size, body)
 }
 
 /// The machine of a scope: its body, and its tasks.
 #[pin_project]
-pub struct Body<Fut, T, B: Future<Output = ()>> {
+pub struct ScopeMachine<Fut, T, B: Future<Output = ()>> {
     /// `None` after its end.
     #[pin]
     body: Option<Fut>,
@@ -215,7 +218,7 @@ const SPARE: usize = 1024;
 const BODY: usize = 0;
 const REQUESTS: usize = 1;
 
-impl<Fut: Future<Output = T>, T, B: Future<Output = ()>> Body<Fut, T, B> {
+impl<Fut: Future<Output = T>, T, B: Future<Output = ()>> ScopeMachine<Fut, T, B> {
     fn new<'env>(size: usize, body: impl FnOnce(Scope<'env, B>) -> Fut) -> PoolFuture<Self, T> {
         let tasks = Tasks::new(size);
         let body = body(Scope::new(Arc::clone(&tasks.hub)));
@@ -287,7 +290,7 @@ impl<B: Future<Output = ()>> Tasks<B> {
         let body_waker = ready.waker(BODY);
         let control = Arc::new(Control::new(size, ready.waker(REQUESTS)));
         Self {
-            engine: Engine::new(size, SlotSet::make(), Tally::default()),
+            engine: Engine::new(size, SlotSet.make(), Tally::default()),
             queue: Queue::new(),
             spare: Vec::new(),
             ready,
@@ -452,7 +455,7 @@ impl<B> Source<B> for Waiting<'_, B> {
     }
 }
 
-impl<Fut, T, B: Future<Output = ()>> fmt::Debug for Body<Fut, T, B> {
+impl<Fut, T, B: Future<Output = ()>> fmt::Debug for ScopeMachine<Fut, T, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let control = &self.tasks.hub.control;
         f.debug_struct("ScopeFuture")

@@ -193,7 +193,8 @@ impl Reference {
         // Where there are few results these need not be counted, which takes long in a chain of many.
         let may_hold = || {
             let few = self.finished.len() < self.most_held();
-            few || (self.held() <= self.most_held() && (self.max_finished.is_some() || self.held_in_all() <= 16 * self.size))
+            few || (self.held() <= self.most_held()
+                && (self.max_finished.is_some() || self.held_in_all() <= 16 * self.size))
         };
         let is_open = self.active.len() < self.size && !self.paused && !self.closed;
         is_open && (self.call == Call::Until || may_hold())

@@ -5,9 +5,9 @@ use std::future::Ready;
 use futures_pool::{ActiveSet, Pool, Progress, SlotSet, inline::Slots, prelude::*};
 use futures_util::{StreamExt, stream};
 
-fn goes_on(_: impl Progress<Item = u8>) {}
+fn makes_progress(_: impl Progress<Item = u8>) {}
 
-fn on_the_heap(_: impl ActiveSet) {}
+fn on_a_set(_: impl ActiveSet) {}
 
 fn main() {
     let _ = (0..3).pool_map_inline(Slots::<0>, async |x| x); //~ a pool inside a value has from 1 to 32 slots
@@ -19,12 +19,12 @@ fn main() {
     let _ = (0..3).pool_map(2, fallible).fail_fast().fail_fast(); //~ `fail_fast` is called once, after `catch_unwind`
     let _ = (0..3).pool_map(2, fallible).catch_unwind().fail_fast();
 
-    goes_on(stream::iter(0..3)); //~ is not a pool's stream, or does not show the pool in it
-    goes_on((0..3).pool_map(2, async |x| x).boxed_local()); //~ hand the stream on as `impl Progress<Item = T>`
-    goes_on((0..3).pool_map(2, async |x| x).map(|x| x));
+    makes_progress(stream::iter(0..3)); //~ is not a pool's stream, or does not show the pool in it
+    makes_progress((0..3).pool_map(2, async |x| x).boxed_local()); //~ hand the stream on as `impl Progress<Item = T>`
+    makes_progress((0..3).pool_map(2, async |x| x).map(|x| x));
 
-    on_the_heap(4); //~ `{integer}` is not an active set for futures of the type `std::future::Ready<()>`
-    on_the_heap(SlotSet);
-    let _ = Pool::<Ready<()>, _>::with_set(4, 4); //~ those of this crate are `SlotSet`, the default, and `UnorderedSet`
-    let _ = (0..3).pool_map(2, async |x| x).with_set(4); //~ is not an active set for futures of the type
+    on_a_set(4); //~ `{integer}` is not an active set
+    on_a_set(SlotSet);
+    let _ = Pool::<Ready<()>, _>::with_set(4, 4); //~ they are `SlotSet`, the default, `UnorderedSet`, and `InlineSet::<N>`
+    let _ = (0..3).pool_map(2, async |x| x).with_set(4); //~ is not an active set
 }
