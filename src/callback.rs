@@ -6,6 +6,8 @@ use core::task::{Context, Poll, ready};
 
 use pin_project::pin_project;
 
+use crate::future::PoolFuture;
+
 /// Adds [`callback`](Self::callback) to every future.
 ///
 /// # Examples
@@ -27,7 +29,7 @@ use pin_project::pin_project;
 /// # });
 /// ```
 pub trait CallbackExt: Future {
-    /// Goes on with `cb(output, ctx)` when the future has finished; the callback's output is that of the whole.
+    /// Calls `cb(output, ctx)` when the future has finished, and awaits what it returns; the output is the callback's.
     ///
     /// To a pool the two are one future: the callback runs in the slot of the future, is counted as active, and is
     /// cancelled with it. So there is one method for `spawn`, `spawn_n`, `exec`, `map` and `pool_map` alike. The
@@ -62,13 +64,13 @@ pub trait CallbackExt: Future {
     #[doc(alias = "then")]
     #[doc(alias = "cb")]
     #[doc(alias = "ctx")]
-    fn callback<C, X, Fut, O>(self, cb: C, ctx: X) -> crate::future::PoolFuture<Callback<Self, C, X, Fut>, O>
+    fn callback<C, X, Fut, O>(self, cb: C, ctx: X) -> PoolFuture<Callback<Self, C, X, Fut>, O>
     where
         Self: Sized,
         C: FnOnce(Self::Output, X) -> Fut,
         Fut: Future<Output = O>,
     {
-        crate::future::PoolFuture::new(
+        PoolFuture::new(
             Callback { state: State::Future { future: self, callback: Some((cb, ctx)) } },
             run::<Self, C, X, Fut>,
         )
@@ -77,7 +79,7 @@ pub trait CallbackExt: Future {
 
 impl<F: Future> CallbackExt for F {}
 
-/// A future and its callback: what [`CallbackExt::callback`] makes.
+/// A future and its callback. [`CallbackExt::callback`] returns it inside a [`PoolFuture`].
 ///
 /// # Cancel safety
 ///
@@ -90,10 +92,11 @@ impl<F: Future> CallbackExt for F {}
 /// # Examples
 ///
 /// ```
-/// use futures_pool::{Callback, Pool, prelude::*};
+/// use futures_pool::{Callback, Pool, PoolFuture, prelude::*};
 /// use std::future::{Ready, ready};
 ///
-/// type Job = Callback<Ready<u32>, fn(u32, u32) -> Ready<u32>, u32, Ready<u32>>;
+/// type Add = fn(u32, u32) -> Ready<u32>;
+/// type Job = PoolFuture<Callback<Ready<u32>, Add, u32, Ready<u32>>, u32>;
 ///
 /// struct Worker {
 ///     pool: Pool<Job>,
@@ -105,7 +108,7 @@ impl<F: Future> CallbackExt for F {}
 ///
 /// # futures::executor::block_on(async {
 /// let mut worker = Worker { pool: Pool::new(2) };
-/// assert_eq!(worker.pool.exec(ready(40).callback(add, 2)).await, 42);
+/// assert_eq!(worker.pool.exec(ready(40).callback(add as Add, 2)).await, 42);
 /// # });
 /// ```
 #[must_use = "futures do nothing unless polled: `.await` it"]

@@ -14,7 +14,7 @@ use std::panic::{self, AssertUnwindSafe};
 pub(crate) use self::catch::{CatchUnwind, Catching};
 use crate::lock::Lock;
 
-/// The panic of a future, caught: what [`PoolMap::catch_unwind`](crate::map::PoolMap::catch_unwind) gives in its place,
+/// The panic of a future, caught: what [`PoolMap::catch_unwind`](crate::PoolMap::catch_unwind) gives in its place,
 /// and what [`TaskError::Panicked`](crate::TaskError::Panicked) carries.
 ///
 /// Without the feature `std` there are none, since a panic cannot be caught there.
@@ -164,7 +164,7 @@ impl fmt::Debug for Panic {
 
 impl Error for Panic {}
 
-/// What [`PoolMap::catch_unwind`](crate::map::PoolMap::catch_unwind) is made of.
+/// What [`PoolMap::catch_unwind`](crate::PoolMap::catch_unwind) is made of.
 #[cfg(feature = "std")]
 mod catch {
     use core::marker::PhantomData;

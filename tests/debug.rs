@@ -7,7 +7,6 @@ use std::future::{IntoFuture, pending, ready};
 use std::pin::pin;
 
 use futures::StreamExt;
-use futures::future::FutureExt;
 use futures_pool::inline::{InlinePool, InlineSet};
 use futures_pool::{Pool, SlotSet, TaskError, UnorderedSet, iterwait, local_scope, prelude::*};
 

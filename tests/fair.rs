@@ -10,7 +10,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
-use futures::future::{FutureExt, LocalBoxFuture};
+use futures::future::FutureExt;
 use futures::stream::Stream;
 use futures_pool::inline::Slots;
 use futures_pool::{ActiveSet, Pool, local_scope, prelude::*};
@@ -27,14 +27,12 @@ async fn restless(polls: impl Deref<Target = Cell<usize>>) {
     .await;
 }
 
-type Job<'a> = LocalBoxFuture<'a, ()>;
-
 on_both_sets! {
     waiting_futures_and_a_woken_one_take_turns,
     none_is_left_out_of_those_that_are_always_woken,
 }
 
-fn waiting_futures_and_a_woken_one_take_turns<'a, S: ActiveSet>(set: impl FnOnce() -> S) {
+fn waiting_futures_and_a_woken_one_take_turns<S: ActiveSet>(set: impl FnOnce() -> S) {
     let polls = Rc::new(Cell::new(0));
     let mut pool = Pool::with_set(100, set());
     pool.spawn_n(restless(Rc::clone(&polls)).boxed_local());
@@ -45,7 +43,7 @@ fn waiting_futures_and_a_woken_one_take_turns<'a, S: ActiveSet>(set: impl FnOnce
     assert!(woken >= 16 && started >= 16 && woken + started <= 64, "{woken} polls, {started} started");
 }
 
-fn none_is_left_out_of_those_that_are_always_woken<'a, S: ActiveSet>(set: impl Fn() -> S) {
+fn none_is_left_out_of_those_that_are_always_woken<S: ActiveSet>(set: impl Fn() -> S) {
     // Also if there are as many as are polled in a turn, or in a call.
     for len in 1..=70 {
         let polls: Vec<Rc<Cell<usize>>> = (0..len).map(|_| Rc::default()).collect();

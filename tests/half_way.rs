@@ -2,7 +2,7 @@
 //!
 //! The members are in tables, by what holds them: [`pool_members`], [`chain_members`], [`inline_members`],
 //! `inline_pool_members` and `scope_members!`. Each runs over futures that yield, wait to be woken by the test or by one
-//! another, and finish, at several sizes and max_finisheds, on both active sets, and is dropped at each point. At every poll the
+//! another, and finish, at several sizes and bounds on results, on both active sets, and is dropped at each point. At every poll the
 //! law is checked. Afterwards the counts are what the trace of the futures says, what the docs of the member say under
 //! "Cancel safety" has come about, no more and no less, and what is left runs to its end with every result.
 //!
@@ -76,8 +76,8 @@ fn each_scenario(member: &'static str, sizes: &[usize], mut test: impl FnMut(Sce
         let seeds = if size > 8 { seeds().min(3) } else { seeds() };
         for seed in 0..seeds {
             let all = [None, Some(0), Some(1), Some(usize::MAX)];
-            let max_finisheds = if size > 8 { &all[..1] } else { &all[..] };
-            for &max_finished in max_finisheds {
+            let bounds = if size > 8 { &all[..1] } else { &all[..] };
+            for &max_finished in bounds {
                 let ends = |polls| test(Scenario { member, size, max_finished, seed, polls });
                 assert!((0..5_000).any(ends), "{member} of size {size} does not end");
             }

@@ -464,7 +464,7 @@ impl Drop for Stuck<'_> {
 
 #[test]
 fn wakers_may_be_used_while_the_pool_is_dropped_and_after() {
-    fn check<'a, S: ActiveSet>(size: usize, dropped: &'a AtomicUsize, set: impl Fn() -> S) {
+    fn check<S: ActiveSet>(size: usize, dropped: &AtomicUsize, set: impl Fn() -> S) {
         for _ in 0..30 {
             dropped.store(0, SeqCst);
             let is_dropped = AtomicBool::new(false);

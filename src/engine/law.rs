@@ -126,7 +126,7 @@ pub(crate) enum Nothing {
     /// The source has none.
     Empty,
     /// What waits must not start before a future has ended.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for admission by weight and by key"))]
+    #[allow(dead_code, reason = "for admission by weight and by key")]
     NotEligible,
 }
 
@@ -374,6 +374,29 @@ impl Law {
     pub(crate) fn started(&mut self) {
         debug_assert!(self.active < self.max_active, "no more");
         self.active += 1;
+    }
+
+    /// The future that would start next weighs so much, and its result is the next to be handed over, or not.
+    #[allow(dead_code, reason = "for admission by weight and by key")]
+    pub(super) fn set_head(&mut self, weight: usize, is_next: bool) {
+        self.head_weight = weight.clamp(1, self.size);
+        self.head_is_next = is_next;
+        self.settings_changed();
+    }
+
+    /// The future that was just started weighs as much as the head did.
+    #[allow(dead_code, reason = "for admission by weight")]
+    pub(super) fn started_weighing(&mut self, weight: usize) {
+        self.extra_weight += weight - 1;
+        self.settings_changed();
+    }
+
+    /// A future that weighs so much has ended.
+    #[allow(dead_code, reason = "for admission by weight")]
+    pub(super) fn ended_weighing(&mut self, weight: usize) {
+        debug_assert!(self.extra_weight >= weight - 1);
+        self.extra_weight -= weight - 1;
+        self.settings_changed();
     }
 
     /// A future was started for which the caller has found a free slot.
@@ -643,7 +666,7 @@ impl Call {
     }
 
     /// A future has ended, so what was not eligible may be.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for admission by weight and by key"))]
+    #[allow(dead_code, reason = "for admission by weight and by key")]
     pub(crate) fn has_ended(&mut self) {
         if self.source == Source::NotEligible {
             self.source = Source::Unknown;

@@ -11,7 +11,7 @@ use core::task::{Context, Poll, ready};
 
 use futures_util::stream::{FusedStream, Stream};
 
-pub use self::itermap::IterMap;
+pub(crate) use self::itermap::IterMap;
 pub use self::keys::Keys;
 use crate::active::sealed::Kind;
 use crate::active::{ActiveSet, Set, SlotSet};
@@ -453,9 +453,9 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
     /// The other futures of the pool go on while the stream is polled, and keep their results. What the stream leaves
     /// when it is dropped stays in the pool: futures and results, those of a batch under way included.
     ///
-    /// [`keyed`](IterMap::keyed) and [`batches`](IterMap::batches) are the other modes. In
+    /// [`keyed`](PoolMap::keyed) and [`batches`](PoolMap::batches) are the other modes. In
     /// `while let Some(x) = results.next().await { slow().await }` the futures stand still while `slow` runs;
-    /// [`for_each`](IterMap::for_each) and [`drive`](crate::ProgressExt::drive) keep them going.
+    /// [`for_each`](PoolMap::for_each) and [`drive`](crate::ProgressExt::drive) keep them going.
     ///
     /// # Cancel safety
     ///

@@ -14,10 +14,10 @@ use futures_util::stream::Stream;
 /// It is implemented for the streams of a pool, and passes through those adaptors of `futures_util` that hold one stream
 /// and show it. After one of these, [`driven`](crate::ProgressExt::driven) keeps the pool polled:
 ///
-/// - of [`StreamExt`](stream::StreamExt): `buffered`, `buffer_unordered`, `chunks`, `enumerate`, `filter`, `filter_map`,
+/// - of [`StreamExt`](futures_util::stream::StreamExt): `buffered`, `buffer_unordered`, `chunks`, `enumerate`, `filter`, `filter_map`,
 ///   `flat_map`, `flat_map_unordered`, `flatten`, `flatten_unordered`, `fuse`, `inspect`, `map`, `peekable`,
 ///   `ready_chunks`, `scan`, `skip`, `skip_while`, `take`, `take_until`, `take_while`, `then`;
-/// - of [`TryStreamExt`](stream::TryStreamExt): `and_then`, `err_into`, `inspect_err`, `inspect_ok`, `into_stream`,
+/// - of [`TryStreamExt`](futures_util::stream::TryStreamExt): `and_then`, `err_into`, `inspect_err`, `inspect_ok`, `into_stream`,
 ///   `map_err`, `map_ok`, `or_else`, `try_buffered`, `try_buffer_unordered`, `try_chunks`, `try_filter`,
 ///   `try_filter_map`, `try_flatten`, `try_flatten_unordered`, `try_ready_chunks`, `try_skip_while`, `try_take_while`.
 ///

@@ -139,7 +139,7 @@ impl<B> Hub<B> {
 /// The boxes in which a scope keeps its tasks: those of [`scope`](super::scope()) take what is `Send`, those of
 /// [`local_scope`](super::local_scope) take everything.
 ///
-/// Of use for bounds; not meant to be implemented outside of this crate.
+/// It is sealed, and of use in bounds only.
 ///
 /// # Examples
 ///
@@ -159,9 +159,18 @@ impl<B> Hub<B> {
 /// assert_eq!(six.await, 6);
 /// # });
 /// ```
-pub trait TaskBox<F: Future>: Future<Output = ()> {
+pub trait TaskBox<F: Future>: Future<Output = ()> + sealed::Sealed {
     /// Puts a task into its box.
     fn pin(task: Tracked<F, F::Output>) -> Self;
+}
+
+mod sealed {
+    use futures_util::future::{BoxFuture, LocalBoxFuture};
+
+    pub trait Sealed {}
+
+    impl Sealed for BoxFuture<'_, ()> {}
+    impl Sealed for LocalBoxFuture<'_, ()> {}
 }
 
 #[cfg(feature = "std")]

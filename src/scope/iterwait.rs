@@ -317,7 +317,7 @@ impl<T> IterWait<T> {
     ///
     /// The batch under way is yielded when a result for which `when` returns `true` joins it, together with all that
     /// have come in by then, and at the end. See [`yield_when`](crate::yield_when) for the usual rules, and
-    /// [`Batches::timeout`] for a limit in time.
+    /// [`timeout`](PoolMap::timeout) for a limit in time.
     ///
     /// # Panics
     ///

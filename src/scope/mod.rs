@@ -81,7 +81,7 @@ use self::control::{Control, Id, is_before};
 use self::handle::Hub;
 pub use self::handle::{Exec, Join, LocalScope, Scope, Spawn, TaskBox};
 pub use self::iterwait::{IterWait, KeyedIterWait, iterwait};
-pub use self::task::{Task, TaskError, Tracked};
+pub use self::task::{Task, TaskError};
 use crate::active::sealed::Kind;
 use crate::active::{ReadyBits, Set, SlotSet, SlotVec};
 use crate::engine::{Engine, Goal, POLL_BUDGET};
