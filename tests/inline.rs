@@ -155,6 +155,7 @@ fn max_finished_and_size_are_at_most_the_slots() {
     assert_eq!((pool.size(), pool.max_finished()), (1, 4));
 }
 
+#[cfg(feature = "alloc")]
 #[test]
 fn a_larger_set_does_not_outgrow_the_room_for_results() {
     let lab = Lab::default();

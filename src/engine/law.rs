@@ -416,12 +416,14 @@ impl Law {
     // The course of a call: the straight line. The woken futures are polled until one has finished, the slots are filled, and
     // a result is handed over.
 
-    /// Begins a call. Returns whether it is a straight line; if not, the driver asks [where to begin](Self::begin_elsewhere).
+    /// Begins a call. Returns the first step of the straight line, or `None` if the driver has to ask
+    /// [where to begin](Self::begin_elsewhere). While nothing is active, that is the turn of those that wait.
     #[inline(always)]
-    pub(crate) fn begin(&self, goal: Goal, has_upstream: bool, budget: usize) -> (Call, Budget, bool) {
+    pub(crate) fn begin(&self, goal: Goal, has_upstream: bool, budget: usize) -> (Call, Budget, Option<Step>) {
+        let is_empty = self.active == 0;
         let call = Call {
             goal,
-            turn: Party::Woken,
+            turn: if is_empty { Party::Waiting } else { Party::Woken },
             woken: true,
             had_turn: true,
             source: Source::Unknown,
@@ -432,7 +434,8 @@ impl Law {
         };
         let mut budget = Budget { left: budget, turn_end: 0 };
         budget.begin_turn(QUOTA);
-        (call, budget, self.is_straight && budget.left > 0)
+        let step = if is_empty { Step::Start } else { Step::PollWoken };
+        (call, budget, (self.is_straight && budget.left > 0).then_some(step))
     }
 
     /// Returns whether the turn of the woken futures goes on.

@@ -58,12 +58,17 @@ impl<S: Set, R: Finished<Output = <S::Future as Future>::Output>> Engine<S, R> {
         let (left, mut used_upstream) = (budget, 0);
         tell_lent(&*source, guard.engine.as_mut().project().law);
         // The straight line is the first round: no step is asked for as long as everything is as it mostly is.
-        let (mut call, mut budget, mut is_straight) = guard.engine.law.begin(goal, Src::HAS_UPSTREAM, given);
-        let mut step = Step::PollWoken;
-        if !is_straight {
-            let engine = guard.engine.as_mut().project();
-            (step, budget) = engine.law.begin_elsewhere(&mut call, budget, counts(engine.finished));
-        }
+        let (mut call, mut budget, first) = guard.engine.law.begin(goal, Src::HAS_UPSTREAM, given);
+        let mut is_straight = first.is_some();
+        let mut step = match first {
+            Some(step) => step,
+            None => {
+                let engine = guard.engine.as_mut().project();
+                let step;
+                (step, budget) = engine.law.begin_elsewhere(&mut call, budget, counts(engine.finished));
+                step
+            }
+        };
         let poll = 'call: loop {
             if matches!(step, Step::PollWoken | Step::Start) {
                 let mut is_start = step == Step::Start;

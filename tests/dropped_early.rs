@@ -6,7 +6,7 @@
 //! law is checked. Afterwards the counts are what the trace of the futures says, what the docs of the member say under
 //! "Cancel safety" has come about, no more and no less, and what is left runs to its end with every result.
 //!
-//! `HALF_WAY_SEEDS` says how many schedules there are of each; a few by default.
+//! `DROPPED_EARLY_SEEDS` says how many schedules there are of each; a few by default.
 
 mod common;
 #[path = "common/probes.rs"]
@@ -66,7 +66,7 @@ impl Scenario {
 
 /// How many schedules there are of each.
 fn seeds() -> u64 {
-    env::var("HALF_WAY_SEEDS").map_or(3, |seeds| seeds.parse().expect("HALF_WAY_SEEDS is a number"))
+    env::var("DROPPED_EARLY_SEEDS").map_or(3, |seeds| seeds.parse().expect("DROPPED_EARLY_SEEDS is a number"))
 }
 
 /// Calls `test` for each k, size, bound on results and schedule, until it says that the member has ended before.
