@@ -260,7 +260,9 @@ impl Law {
         self.max_active = slots.saturating_add(self.lent).saturating_sub(taken);
         (self.max_due, self.max_held) = match self.max_finished {
             Some(most) => (most, most),
-            None => (self.size, self.size.saturating_mul(HELD_PER_SLOT).min(self.most_results)),
+            // Results inside the value all count, as there is no more room.
+            None if self.most_results < usize::MAX => (self.size, self.size),
+            None => (self.size, self.size.saturating_mul(HELD_PER_SLOT)),
         };
         self.is_straight = self.lent == 0 && self.first == Party::Woken;
     }

@@ -60,14 +60,13 @@ impl<S: Set, R: Finished<Output = <S::Future as Future>::Output>> Engine<S, R> {
         // The straight line is the first round: no step is asked for as long as everything is as it mostly is.
         let (mut call, mut budget, first) = guard.engine.law.begin(goal, Src::HAS_UPSTREAM, given);
         let mut is_straight = first.is_some();
-        let mut step = match first {
-            Some(step) => step,
-            None => {
-                let engine = guard.engine.as_mut().project();
-                let step;
-                (step, budget) = engine.law.begin_elsewhere(&mut call, budget, counts(engine.finished));
-                step
-            }
+        let mut step = if let Some(step) = first {
+            step
+        } else {
+            let engine = guard.engine.as_mut().project();
+            let step;
+            (step, budget) = engine.law.begin_elsewhere(&mut call, budget, counts(engine.finished));
+            step
         };
         let poll = 'call: loop {
             if matches!(step, Step::PollWoken | Step::Start) {
