@@ -598,7 +598,9 @@ impl Law {
         call.asked_idle = call.is_idle(budget);
         // A future may have been woken while the question was answered.
         (call.asked_at, call.just_asked, call.woken) = (budget.left, true, true);
-        call.turn = Party::Waiting;
+        if budget.left > 0 {
+            call.turn = Party::Waiting;
+        }
         self.next(call, budget, counts)
     }
 

@@ -7,6 +7,8 @@
 //! for each pool.
 
 mod law;
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod law_tests;
 mod run;
 
 use core::pin::Pin;
