@@ -24,7 +24,7 @@ use common::{Total, Workload, names};
 const SIZE: usize = 64;
 const ITEMS: u64 = 25_600;
 
-/// Workload, the peer that is counted beside, and contestants, each with the most instructions that an item may take.
+/// Workload, the peer that is counted alongside, and contestants, each with the most instructions that an item may take.
 const LIMITS: [(&str, &str, &[(&str, u64)]); 8] = [
     ("ready", names::BUFFER_UNORDERED, &[(names::POOL_MAP, 157), (names::POOL, 245)]),
     ("ready", names::BUFFERED, &[(names::POOL_MAP_ORDERED, 186)]),

@@ -7,7 +7,7 @@
 //! The idea: a receiver is a stream, by `poll_fn` (or the crate `tokio-stream`). The pool receives only when it has a free
 //! slot; so what is under way is bounded by the size and the capacity of the channel, and senders wait.
 //!
-//! The trap: the stream ends when all senders are gone. One that is forgotten, here or in a future of the pool, keeps it
+//! The pitfall: the stream ends when all senders are gone. One that is forgotten, here or in a future of the pool, keeps it
 //! open for ever. For work that makes more work, take a scope.
 
 use std::cell::Cell;

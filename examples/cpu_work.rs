@@ -8,8 +8,8 @@
 //! once, whichever thread does it, and what is not begun costs nothing: neither of the two has a bound of its own for what
 //! is queued.
 //!
-//! The traps: dropping such a future does not stop the work, which goes on without a slot; long work has to look at a flag
-//! from time to time. And a panic in `rayon::spawn` ends the process, so it is caught there and goes on here.
+//! The pitfalls: dropping such a future does not stop the work, which continues without a slot; long work has to look
+//! at a flag from time to time. And a panic in `rayon::spawn` ends the process, so it is caught there and resumed here.
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -64,5 +64,5 @@ async fn main() {
     println!("and one that panics:");
     let results =
         [7].into_iter().pool_map(SIZE, async |n| on_rayon(move || assert_eq!(n, 8)).await).catch_unwind().await;
-    assert!(results[0].is_err(), "the panic came through, and the process goes on");
+    assert!(results[0].is_err(), "the panic came through, and the process continues");
 }

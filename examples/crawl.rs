@@ -11,7 +11,7 @@
 //!
 //! - that the callback of listing a folder may spawn into the pool in which it runs itself, and into another: in Python
 //!   that is a deadlock, as soon as all places are held by callbacks that wait for one; here it ends at any size;
-//! - that one pool slows the other down: a folder stays in its slot until there is room to save the last of its
+//! - that one pool slows the other down: a folder stays in its slot until there is a slot to save the last of its
 //!   entries, so what is to be saved never piles up;
 //! - that a scope that is given work by another's tasks is the outer one, since it has to end after the other;
 //! - that tasks borrow from the function that awaits the scopes, and that an error in one of them can end them all.
@@ -186,7 +186,7 @@ impl<'env> Crawl<'env> {
         list(folder).callback(listed, self.clone()).boxed()
     }
 
-    /// Takes note of what is in a folder, and returns it.
+    /// Records what is in a folder, and returns it.
     fn found(&self, listing: Listing) -> Vec<Entry> {
         let mut tally = lock(self.tally);
         match &listing {
@@ -223,11 +223,11 @@ impl<'env> Crawl<'env> {
 
 /// The callback: spawns the folders in a folder into the one pool, and all that is in it into the other.
 ///
-/// Tasks go on when their handles are dropped.
+/// Tasks continue when their handles are dropped.
 async fn listed(listing: Listing, crawl: Crawl<'_>) {
     for entry in crawl.found(listing) {
         if entry.kind == "folder" {
-            // This is a task of the lister's itself, so it does not wait for room.
+            // This is a task of the lister's itself, so it does not wait for a free slot.
             drop(crawl.lister.spawn(crawl.list(entry.path.clone())).await);
         }
         // It is none of the saver's, so it does.

@@ -9,7 +9,7 @@
 //! Without `--url`, the pages are those of a server of our own (`server/mod.rs`), on 127.0.0.1: it is slow, uneven, and
 //! some pages fail. The example shows
 //!
-//! - that a page that fails is a result like any other: the others go on, and at the end each result is in the place of
+//! - that a page that fails is a result like any other: the others continue, and at the end each result is in the place of
 //!   its URL, even with `--unordered`;
 //! - that the pool is full: the server counts its requests in flight, and there are never more than `--size`, nor fewer
 //!   while there is a page left to ask for, but for the short way from one answer to the next request;

@@ -7,8 +7,8 @@
 //! The idea: one client for all, which the futures borrow; it keeps connections open and uses them again. Each result is
 //! one of its own: a page that fails holds up no other.
 //!
-//! The trap: `send` is done when the head of the answer is there. Read the body in the same future. If the future gives the
-//! `Response`, its slot is free while the body is still on its way, and more are open than `size`.
+//! The pitfall: `send` is done when the head of the answer is there. Read the body in the same future. If the future
+//! gives the `Response`, its slot is free while the body is still on its way, and more are open than `size`.
 //!
 //! `fetch` is the same with all the trimmings. The pages are those of `server/mod.rs`, on 127.0.0.1.
 

@@ -8,8 +8,8 @@
 //! slot of the scope that they share. There is a queue of two for each host, so one host with a long list crowds out no
 //! other; and whatever waits there may start as soon as there is a slot, so no slot waits for a host.
 //!
-//! The trap is the other way round: one pool for all, and a semaphore of the host inside its futures. A future that waits
-//! for the semaphore holds a slot; when the next few pages are of the same host, the other hosts get nothing.
+//! The pitfall is the other way round: one pool for all, and a semaphore of the host inside its futures. A future that
+//! waits for the semaphore holds a slot; when the next few pages are of the same host, the other hosts get nothing.
 
 use std::cell::RefCell;
 use std::pin::pin;

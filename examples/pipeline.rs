@@ -15,18 +15,18 @@
 //!
 //! - *full*: for how long all its slots were taken, also as a share of the total time;
 //! - *active*: how many of its futures were started and not finished, on average over the total time;
-//! - *snoozing*: how many of these had been woken and not been polled since, so that they took up room for nothing;
-//! - *longest snooze*: the longest that one of them stood like that.
+//! - *starved*: how many of these had been woken and not been polled since, so that they took up a slot for nothing;
+//! - *longest wait*: the longest that one of them was starved.
 //!
 //! All that is measured here, around the futures ([`Stage::watch`]), and not by the library. More is not better: a fetch
 //! whose answer came long ago, and that nobody polls, is active as well. What the server saw tells that apart: how many
 //! requests it had in flight, on average until the last one came.
 //!
-//! While the stages after it are full, a stage of `pool_map` goes on until it holds as many results as it has slots, and
-//! polls its futures even then. One of `buffer_unordered` stands still. So with `--round-trip 20` there are fetches that
-//! snooze for 0.4 s and more; with a timeout, or a lock that another waits for, that is worse than slow. In time there is
-//! little to gain: a tenth as it is set up here, where fetching is about as fast as storing, and next to nothing where
-//! one of them is much slower and so decides alone, as with `--round-trip 20` or `--round-trip 1`.
+//! While the stages after it are full, a stage of `pool_map` makes progress until it holds as many results as it has
+//! slots, and polls its futures even then. One of `buffer_unordered` stalls. So with `--round-trip 20` there are
+//! fetches that starve for 0.4 s and more; with a timeout, or a lock that another waits for, that is worse than slow.
+//! In time there is little to gain: a tenth as it is set up here, where fetching is about as fast as storing, and next
+//! to nothing where one of them is much slower and so decides alone, as with `--round-trip 20` or `--round-trip 1`.
 //!
 //! It checks that each page that does not fail is stored once, with its title and its size, by both; the exit code is 0
 //! only if so.
@@ -102,14 +102,14 @@ async fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The heart of it: all stages go on together, whichever of them is full.
+/// The heart of it: all stages make progress together, whichever of them is full.
 async fn by_pool_map(job: &Job<'_>) {
     let [fetch, parse, store] = &job.stages;
     job.pages()
         .pool_map(fetch.size, |page| fetch.watch(job.fetch(page)))
         .unordered()
         .filter_map(|fetched| ready(job.keep(fetched)))
-        .driven() // always after an adaptor of `StreamExt`: without it, the fetches snooze here as well
+        .driven() // always after an adaptor of `StreamExt`: without it, the fetches starve here as well
         .pool_map(parse.size, |text| parse.watch(job.parse(text)))
         .unordered()
         .pool_map(store.size, |page| store.watch(job.store(page)))
@@ -118,7 +118,7 @@ async fn by_pool_map(job: &Job<'_>) {
         .await;
 }
 
-/// The same without the pool: a stage goes on only while the next one asks it for more.
+/// The same without the pool: a stage makes progress only while the next one asks it for more.
 async fn by_buffer_unordered(job: &Job<'_>) {
     let [fetch, parse, store] = &job.stages;
     stream::iter(job.pages())
@@ -304,29 +304,29 @@ struct Times {
     full: Duration,
     /// The times of all futures, taken together.
     active: Duration,
-    snoozing: Duration,
-    longest_snooze: Duration,
+    starved: Duration,
+    longest_wait: Duration,
 }
 
 impl Stage {
     fn new(size: usize) -> Self {
-        let [full, active, snoozing, longest_snooze] = [Duration::ZERO; 4];
-        let times = Times { now_active: 0, since: Instant::now(), full, active, snoozing, longest_snooze };
+        let [full, active, starved, longest_wait] = [Duration::ZERO; 4];
+        let times = Times { now_active: 0, since: Instant::now(), full, active, starved, longest_wait };
         // `pool_map` takes 0 as 1, but `buffer_unordered` would wait for ever.
         Self { size: size.max(1), times: RefCell::new(times) }
     }
 
-    /// Runs a future of this stage, and measures for how long it is active and how much of that it snoozes.
+    /// Runs a future of this stage, and measures for how long it is active and how much of that it is starved.
     async fn watch<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
         let alarm = Arc::new(Alarm::default());
         let waker = Waker::from(Arc::clone(&alarm));
         self.count(1);
         let output = poll_fn(|cx| {
-            let snooze = alarm.set(cx.waker());
+            let wait = alarm.set(cx.waker());
             let mut times = self.times.borrow_mut();
-            times.snoozing += snooze;
-            times.longest_snooze = times.longest_snooze.max(snooze);
+            times.starved += wait;
+            times.longest_wait = times.longest_wait.max(wait);
             drop(times);
             future.as_mut().poll(&mut Context::from_waker(&waker))
         })
@@ -395,8 +395,8 @@ fn print_table(reports: [&Report<'_>; 2]) {
             format!("{:.2} s  {:3.0} %", times.full.as_secs_f64(), times.full.div_duration_f64(total) * 100.0)
         });
         row("  active", |times, total| format!("{:.1}", times.active.div_duration_f64(total)));
-        row("  snoozing", |times, total| format!("{:.1}", times.snoozing.div_duration_f64(total)));
-        row("  longest snooze", |times, _| format!("{:.1} ms", times.longest_snooze.as_secs_f64() * 1e3));
+        row("  starved", |times, total| format!("{:.1}", times.starved.div_duration_f64(total)));
+        row("  longest wait", |times, _| format!("{:.1} ms", times.longest_wait.as_secs_f64() * 1e3));
     }
     row("in flight at the server", &|report| format!("{:.1}", report.job.server.load().mean()));
 }

@@ -6,7 +6,7 @@
 //!
 //! The idea: the stream knows how long it is (`size_hint`), and each result moves the bar by one, in `for_each`.
 //!
-//! The trap: results in order come in order. While the first one is slow, the bar stands still, though the others are done.
+//! The pitfall: results in order come in order. While the first one is slow, the bar stalls, though the others are done.
 //! Take them `.unordered()`, or, where the order is wanted, count inside the future.
 //!
 //! Where there is no terminal, nothing is drawn, and the clock is paused: nobody watches.
@@ -51,7 +51,7 @@ async fn main() {
     finish(&bar, at_first.take(), ITEMS - 1);
 
     let results = (0..ITEMS).pool_map(8, work);
-    let bar = progress_bar("in order: the trap", &results);
+    let bar = progress_bar("in order: the pitfall", &results);
     results.for_each(async |item| count(&bar, item)).await;
     finish(&bar, at_first.take(), 0);
 }

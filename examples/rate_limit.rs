@@ -8,7 +8,7 @@
 //! source, and bounds how often something starts. The pool asks its source only when it has a free slot, so no permit is
 //! taken too early, and only one waits for the limiter at any time.
 //!
-//! The traps: `until_ready` inside the futures does as well, and has to be there if each of several requests of a future
+//! The pitfalls: `until_ready` inside the futures does as well, and has to be there if each of several requests of a future
 //! counts; but then as many as have a slot wait for one permit, and wake up for it in vain. And it has a timer of its own,
 //! which knows nothing of tokio's paused clock; hence this example takes real time.
 

@@ -7,7 +7,7 @@
 //! The idea: the retries are a loop inside the future, so the pool has one future an item, and never more tries
 //! under way than slots.
 //!
-//! The trap: such a future keeps its slot while it waits for its next try. That is right where a failure means that the
+//! The pitfall: such a future keeps its slot while it waits for its next try. That is right where a failure means that the
 //! other side has enough to do. Where slots are scarce, the second way gives the slot back: what has failed waits in a
 //! pool without a limit, and then is pushed again.
 

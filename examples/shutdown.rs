@@ -7,8 +7,9 @@
 //! The idea: the signal ends the *source*, by `take_until`. For the pool that is the end of its work, like any other: it
 //! finishes what it has begun. The grace period is a second future, which counts from the same signal.
 //!
-//! The traps: `take_until` behind the pool would drop all that is active at once. And from the first poll of `ctrl_c` on,
-//! Ctrl-C does not end the process any more, so something has to be there that always ends: here the grace period.
+//! The pitfalls: `take_until` behind the pool would drop all that is active at once. And from the first poll of
+//! `ctrl_c` on, Ctrl-C does not end the process any more, so something has to be there that always ends: here the grace
+//! period.
 //!
 //! On Unix the process sends itself the signal; elsewhere, in its place, a timer fires.
 

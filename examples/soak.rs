@@ -7,7 +7,7 @@
 //!
 //! For each `--size`, one thread polls a pool, and parks when it is told to. The other wakes futures at random: mostly by
 //! the waker of their last poll, now and then once more by one that it had kept, which is late. Futures wake themselves
-//! and each other, too, finish after a few polls, and are replaced at once, so that slots are reused all the time.
+//! and each other, too, finish after a few polls, and are replaced immediately, so that slots are reused all the time.
 //!
 //! Each future sits at a desk. Who wakes it first puts a ticket there, and each poll takes all the tickets at its desk.
 //! The thread that wakes does so in rounds of random length, and after each it waits until the tickets that it gave are
@@ -313,7 +313,7 @@ fn poll_all<M: Unpin>(mut stream: PoolMap<M, u64>, staff: &Staff<'_>, mut rng: R
             });
         }
         if poll.is_pending() {
-            // Now and then at once, so that wake-ups come on the way to sleep.
+            // Now and then immediately, so that wake-ups come on the way to sleep.
             parker.park(if rng.u8(..) == 0 { 0 } else { rng.u32(..TURNS) });
         }
     }

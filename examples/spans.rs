@@ -7,8 +7,8 @@
 //! The idea: `instrument` puts a span around the future, which is entered at each poll and left after it. What the future
 //! calls needs to know nothing of the item.
 //!
-//! The trap: a guard of `span.enter()` that is held over an `.await` stays entered while the others are polled, and their
-//! lines get its name.
+//! The pitfall: a guard of `span.enter()` that is held over an `.await` stays entered while the others are polled, and
+//! their lines get its name.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

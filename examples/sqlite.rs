@@ -5,10 +5,10 @@
 //! ```
 //!
 //! The idea: three steps in a chain. The pool fetches; `batches` gathers 50 rows, or what there is after a second; a stage
-//! of size 1 writes them on a thread where that may block. Fetching goes on meanwhile, and the first error ends it all.
+//! of size 1 writes them on a thread where that may block. Fetching continues meanwhile, and the first error ends it all.
 //!
-//! The trap: dropping the future of `spawn_blocking` does not stop the thread. A batch is there as a whole or not at all,
-//! but the one under way may be stored even if the chain is dropped.
+//! The pitfall: dropping the future of `spawn_blocking` does not stop the thread. A batch is there as a whole or not at
+//! all, but the one under way may be stored even if the chain is dropped.
 
 #![expect(clippy::doc_markdown, reason = "SQLite is a name")]
 

@@ -10,8 +10,8 @@
 //! request that takes so long, on tokio's paused clock: nothing here depends on the machine. A consumer takes each result,
 //! and is busy with it for `--consumer` milliseconds. A slot is
 //!
-//! - *busy*: its future waits for its step, which goes on elsewhere;
-//! - *snoozed*: the step is done, and the future woken, but nobody polls it, so that it does not go on to its next step;
+//! - *busy*: its future waits for its step, which runs elsewhere;
+//! - *starved*: the step is done, and the future woken, but nobody polls it, so that it does not begin its next step;
 //! - *finished*: its future has finished, and nothing else is started in its place before that result is taken, though
 //!   jobs wait;
 //! - *idle*: its last result is taken, and nothing is in it, though jobs wait.
@@ -23,14 +23,15 @@
 //!
 //! Also counted is what does not show in the slots: how many results were held at most that nobody had taken yet, and how
 //! many futures there were at most, started or not. An ordered `pool_map` keeps results, but no slots, behind a slow job. A
-//! `JoinSet` has no idle slot, and nothing snoozes in it; its price is elsewhere. All its tasks are spawned at once here, and
-//! each waits for a permit. (If they are spawned as permits come free, the same loop has to take the results, too.) They have
-//! to be `'static`, and `Send` but on a `LocalSet`, their results are in no order, and pile up without a bound where the
-//! consumer is too slow. There, ours leaves slots empty on purpose, as its bound on results is full: try `--consumer 40`.
+//! `JoinSet` has no idle slot, and no future is starved in it; its price is elsewhere. All its tasks are spawned at
+//! once here, and each waits for a permit. (If they are spawned as permits come free, the same loop has to take the
+//! results, too.) They have to be `'static`, and `Send` but on a `LocalSet`, their results are in no order, and pile up
+//! without a bound where the consumer is too slow. There, ours leaves slots empty on purpose, as its bound on results
+//! is full: try `--consumer 40`.
 //!
 //! It checks of each way that all results are there, in order where that is promised, that never more than `--size` futures
-//! were active, and that they were busy for exactly as long as their steps take; of ours, that nothing snoozed, and that no
-//! slot was empty while jobs waited, unless the bound on results was full. The exit code is 0 only if so.
+//! were active, and that they were busy for exactly as long as their steps take; of ours, that no future was starved,
+//! and that no slot was empty while jobs waited, unless the bound on results was full. The exit code is 0 only if so.
 
 use std::error::Error;
 use std::ops::Range;
@@ -182,7 +183,9 @@ async fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
     for run in &runs {
         run.check().map_err(|error| format!("{}: {error}", run.code))?;
     }
-    println!("\nchecked: in ours nothing snoozes, and no slot is empty while jobs wait and the max_finished has room");
+    println!(
+        "\nchecked: in ours no future is starved, and no slot is empty while jobs wait and the bound on results allows it"
+    );
     if let Some(file) = &args.out {
         let about = match args.view {
             View::Ordered => "results in the order of the jobs",
@@ -214,18 +217,18 @@ type Ms = i32;
 #[derive(Clone, Copy, PartialEq)]
 enum What {
     Busy,
-    Snoozed,
+    Starved,
     Finished,
     Idle,
 }
 
 impl What {
-    const ALL: [Self; 4] = [Self::Busy, Self::Snoozed, Self::Finished, Self::Idle];
+    const ALL: [Self; 4] = [Self::Busy, Self::Starved, Self::Finished, Self::Idle];
 
     fn name(self) -> &'static str {
         match self {
             Self::Busy => "busy",
-            Self::Snoozed => "snoozed",
+            Self::Starved => "starved",
             Self::Finished => "finished",
             Self::Idle => "idle",
         }
@@ -234,7 +237,7 @@ impl What {
     fn about(self) -> &'static str {
         match self {
             Self::Busy => "busy",
-            Self::Snoozed => "snoozed: woken, but not polled",
+            Self::Starved => "starved: woken, but not polled",
             Self::Finished => "finished: keeps its slot until its result is taken",
             Self::Idle => "idle, though jobs wait",
         }
@@ -244,7 +247,7 @@ impl What {
     fn colour(self) -> RGBColor {
         match self {
             Self::Busy => RGBColor(86, 180, 233),
-            Self::Snoozed => RGBColor(213, 94, 0),
+            Self::Starved => RGBColor(213, 94, 0),
             Self::Finished => RGBColor(240, 228, 66),
             Self::Idle => RGBColor(200, 200, 200),
         }
@@ -333,7 +336,7 @@ impl Trace {
                     let woken = woken.duration_since(trace.start).as_millis().try_into().expect("less than now");
                     let mut log = trace.log();
                     log.note(slot, What::Busy, since, woken);
-                    log.note(slot, What::Snoozed, woken, now);
+                    log.note(slot, What::Starved, woken, now);
                     since = now;
                 }
                 work.as_mut().poll(&mut Context::from_waker(&waker))
@@ -509,9 +512,9 @@ impl Run {
         }
         for span in &self.log.spans {
             match span.what {
-                What::Snoozed => return Err(span.to_string()),
+                What::Starved => return Err(span.to_string()),
                 What::Finished | What::Idle if self.least_max_finished(span) <= self.size => {
-                    return Err(format!("{span}, and the max_finished has room"));
+                    return Err(format!("{span}, and the bound on results allows it"));
                 }
                 _ => {}
             }

@@ -7,8 +7,9 @@
 //! The idea: the limit for an item is a future around its future; the limit for all is one around `for_each`, which puts
 //! what has finished where it survives. (A `timeout` around `.await` or `collect` throws all results away with it.)
 //!
-//! The trap: `timeout` counts from when it is made. `pool_map` makes a future only when there is a slot for it; but what is
-//! put into the queue of a `Pool` or a scope has to make it inside of an async block, or it times out while it waits.
+//! The pitfall: `timeout` counts from when it is made. `pool_map` makes a future only when there is a slot for it; but
+//! what is put into the queue of a `Pool` or a scope has to make it inside of an async block, or it times out while it
+//! waits.
 
 use std::cell::Cell;
 use std::future::ready;
@@ -38,7 +39,7 @@ async fn main() {
     let results = pool.map_n(0..20, |n| timeout(50 * MS, request(n))).collect::<Vec<_>>();
     pool.join().await;
     let wrong = results.into_iter().filter(|key| pool.take_result(*key).is_some_and(|result| result.is_err())).count();
-    println!("each item, Pool, made at once:       {wrong} took too long, most of them in the queue");
+    println!("each item, Pool, made immediately:   {wrong} took too long, most of them in the queue");
     assert!(wrong > 4);
 
     let mut pool = Pool::new(4);
@@ -61,7 +62,7 @@ async fn main() {
     });
     let in_time = timeout(100 * MS, all).await.is_ok();
     println!(
-        "all together: after {:?}, {} of 1000 are done, and {} were dropped half-way",
+        "all together: after {:?}, {} of 1000 are done, and {} were dropped early",
         start.elapsed(),
         done.len(),
         started.get() - done.len()

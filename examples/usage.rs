@@ -76,13 +76,13 @@ async fn spawn_n_usage() -> Result<()> {
     Ok(())
 }
 
-/// `spawn` waits until there is room, so there are never more tasks than fit.
+/// `spawn` waits until a slot is free, so there are never more tasks than fit.
 async fn spawn_usage() -> Result<()> {
     let start = Instant::now();
     let tasks = scope(2, async |pool| {
         let mut tasks = Vec::new();
         for n in 1..4 {
-            tasks.push(pool.spawn(worker(n)).await); // at once for 1 and 2; 3 needs the room of 2
+            tasks.push(pool.spawn(worker(n)).await); // immediately for 1 and 2; 3 needs the slot of 2
             println!("spawn:    {n} was started after {:?}", start.elapsed());
             assert_eq!(pool.waiting(), 0);
         }
@@ -138,7 +138,7 @@ async fn itermap_usage() -> Result<()> {
     Ok(())
 }
 
-/// A callback goes on in the slot of its future, with the output (an error maybe) and with a context of any type.
+/// A callback continues in the slot of its future, with the output (an error maybe) and with a context of any type.
 async fn callbacks_usage() -> Result<()> {
     async fn callback(output: Result<u32, DivisionByZero>, ctx: (Scope<'_>, u32)) -> Result<u32, DivisionByZero> {
         let (pool, n) = ctx;
@@ -166,7 +166,7 @@ async fn callbacks_usage() -> Result<()> {
     Ok(())
 }
 
-/// `exec` waits for room and for the output; it comes after what is in the queue, and holds up nobody.
+/// `exec` waits for a free slot and for the output; it comes after what is in the queue, and holds up nobody.
 async fn exec_usage() -> Result<()> {
     let (tasks, one_more) = scope(4, async |pool| {
         let tasks = pool.map_n(1..11, worker);
@@ -209,12 +209,12 @@ async fn cancel_usage() -> Result<()> {
         let cancelled = pool.cancel([&first, &rest[2]]);
         println!("cancel:   {cancelled} tasks, of which one was active; {} are left", pool.len());
         assert_eq!((cancelled, pool.len()), (2, 3));
-        assert!(first.await.is_err_and(|stopped| stopped.is_cancelled()));
+        assert!(first.await.is_err_and(|error| error.is_cancelled()));
 
         let cancelled = pool.cancel_all();
         println!("          then all {cancelled} of them");
         assert_eq!((cancelled, pool.len()), (3, 0));
-        assert!(second.await.is_err_and(|stopped| stopped.is_cancelled()));
+        assert!(second.await.is_err_and(|error| error.is_cancelled()));
         pool.join().await; // nothing to wait for
         Ok(())
     })

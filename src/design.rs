@@ -50,11 +50,11 @@
 //!
 //! Inside `tokio::spawn`, the compiler forgets how lifetimes are related, and a bound between two parameters of a type may then
 //! fail to hold ("implementation of `FnOnce` is not general enough"). So [`PoolMap<M, T>`](crate::PoolMap) has its item type as a
-//! parameter, and beside the machine `M` it holds function pointers to the code that needs the bounds; they are taken where the
-//! stream is made, where the types are known to fit. `impl<M, T> Stream for PoolMap<M, T>` asks for nothing, and calls them. The
-//! options, views, batches, `driven` and `itermap` are machines in the same type; [`PoolFuture<M, O>`](crate::PoolFuture) does the
-//! same for `for_each`, `drive`, `collect` and the like. As a second effect, the driver is in the program once for each chain,
-//! however many places poll it.
+//! parameter, and alongside the machine `M` it holds function pointers to the code that needs the bounds; they are
+//! taken where the stream is made, where the types are known to fit. `impl<M, T> Stream for PoolMap<M, T>` asks for
+//! nothing, and calls them. The options, views, batches, `driven` and `itermap` are machines in the same type;
+//! [`PoolFuture<M, O>`](crate::PoolFuture) does the same for `for_each`, `drive`, `collect` and the like. As a second
+//! effect, the driver is in the program once for each chain, however many places poll it.
 //!
 //! # The active sets
 //!

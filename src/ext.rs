@@ -32,12 +32,13 @@ pub trait IterPoolExt: IntoIterator {
     /// It is lazy: an item is taken, and its future made, only when there is a slot for it, and nothing runs unless the
     /// stream is polled. A size of 0 is taken as 1. See [`PoolMap`] for the options, the order and the bound on results.
     ///
-    /// In `while let Some(x) = stream.next().await { slow().await }` its futures stand still while `slow` runs;
+    /// In `while let Some(x) = stream.next().await { slow().await }` its futures stall while `slow` runs;
     /// [`for_each`](PoolMap::for_each) keeps them going.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost when a call of `next` on the stream is dropped half-way. Dropping the stream drops the futures in it.
+    /// Nothing is lost when a call of `next` on the stream is dropped before it completes. Dropping the stream drops
+    /// the futures in it.
     ///
     /// # Examples
     ///
@@ -125,17 +126,17 @@ pub trait StreamPoolExt: Stream {
     /// It is lazy: an item is pulled, and its future made, only when there is a slot for it, and nothing runs unless
     /// the stream is polled. A size of 0 is taken as 1. See [`PoolMap`] for the options, the order and the bound on results.
     ///
-    /// In `while let Some(x) = stream.next().await { slow().await }` its futures stand still while `slow` runs;
+    /// In `while let Some(x) = stream.next().await { slow().await }` its futures stall while `slow` runs;
     /// [`for_each`](PoolMap::for_each) keeps them going.
     ///
     /// This is the method for streams that are no pool's. On a pool's own stream, that one's own
-    /// [`pool_map`](PoolMap::pool_map) keeps the stage below going, too; behind an adaptor, put
+    /// [`pool_map`](PoolMap::pool_map) keeps the upstream stage going, too; behind an adaptor, put
     /// [`driven`](crate::ProgressExt::driven) before it.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost when a call of `next` on the stream is dropped half-way. Dropping the stream drops the futures in it,
-    /// and the stream below.
+    /// Nothing is lost when a call of `next` on the stream is dropped before it completes. Dropping the stream drops
+    /// the futures in it, and the upstream one.
     ///
     /// # Examples
     ///

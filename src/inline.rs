@@ -12,7 +12,7 @@
 //! - Nothing here makes a `Vec`: there is no `.await` on the chain, and there are no batches. `catch_unwind` goes back to
 //!   slots on the heap.
 //! - A stage is put on the stream itself, not on a pinned reference to it: `pool.as_mut().pool_map_inline(..)` is the method
-//!   of any stream, which does not keep the stage below going.
+//!   of any stream, which does not keep the upstream stage going.
 //!
 //! The value is about as large as `N` futures and `2 * N` results, each with eight to sixteen bytes of its own, and for an
 //! `InlinePool` `QUEUE` futures more.
@@ -67,12 +67,13 @@ use crate::source::Source;
 /// A pool of futures of one type, with results by key, all inside the value: `N` futures are active at once, no more and no
 /// less, and up to `QUEUE` wait.
 ///
-/// Futures are pushed into its queue by [`try_spawn`](Self::try_spawn), which gives back what there is no room for. Results
-/// are taken as they finish, the pool being a [`Stream`] of `(Key, T)`, or by [`take_result`](Self::take_result). It is
-/// the [`Pool`](crate::Pool) for where there is no allocator, and has to be pinned; see the [module](self).
+/// Futures are pushed into its queue by [`try_spawn`](Self::try_spawn), which gives a future back if the queue is full.
+/// Results are taken as they finish, the pool being a [`Stream`] of `(Key, T)`, or by
+/// [`take_result`](Self::take_result). It is the [`Pool`](crate::Pool) for where there is no allocator, and has to be
+/// pinned; see the [module](self).
 ///
 /// **Nothing runs unless the pool is polled.** In `while let Some(x) = pool.next().await { slow().await }` its futures
-/// stand still while `slow` runs; [`drive`](crate::ProgressExt::drive) keeps them going.
+/// stall while `slow` runs; [`drive`](crate::ProgressExt::drive) keeps them going.
 ///
 /// There is no `spawn`, `exec`, `wait` or `join`: they would have to hold any number of results of others. Where the queue
 /// is full, take a result (`next`), and try again.
@@ -83,7 +84,8 @@ use crate::source::Source;
 ///
 /// # Cancel safety
 ///
-/// Nothing is lost when a call of `next` on the pool is dropped half-way. Dropping the pool drops the futures in it.
+/// Nothing is lost when a call of `next` on the pool is dropped before it completes. Dropping the pool drops the
+/// futures in it.
 ///
 /// # Panics
 ///
@@ -157,11 +159,11 @@ where
         }
     }
 
-    /// Pushes a future into the queue if there is room for it: if `waiting() < QUEUE`. Never waits, and never polls.
+    /// Pushes a future into the queue if that has a free slot: if `waiting() < QUEUE`. Never waits, and never polls.
     ///
     /// # Errors
     ///
-    /// Gives the future back if there is no room.
+    /// Gives the future back if the queue is full.
     ///
     /// # Examples
     ///
@@ -211,7 +213,7 @@ where
         output
     }
 
-    /// Drops the future with this key, if it is waiting or active, and frees its place at once; returns whether it was.
+    /// Drops the future with this key, if it is waiting or active, and frees its place immediately; returns whether it was.
     ///
     /// `false` for one that has finished, was taken, or is unknown; a result stays to be taken.
     ///
@@ -319,7 +321,7 @@ where
         self.len() == 0
     }
 
-    /// Returns whether there is no room in the queue: then [`try_spawn`](Self::try_spawn) gives the future back.
+    /// Returns whether the queue is full: then [`try_spawn`](Self::try_spawn) gives the future back.
     ///
     /// # Examples
     ///

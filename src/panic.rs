@@ -120,7 +120,7 @@ impl Panic {
         self.caught.payload.into_inner()
     }
 
-    /// Goes on with the panic, as if it had not been caught.
+    /// Resumes the panic, as if it had not been caught.
     ///
     /// # Panics
     ///

@@ -34,9 +34,9 @@ fn ms(time: u64) -> Duration {
     Duration::from_millis(time)
 }
 
-/// Makes a test of each function named, on a clock that stands still while anything can be done.
+/// Makes a test of each function named, on a clock that does not advance while anything can be done.
 ///
-/// It comes to the limit at once when nothing is left to do, so a lost wake-up fails, and does not hang.
+/// It reaches the limit immediately when nothing is left to do, so a lost wake-up fails, and does not hang.
 macro_rules! on_a_paused_clock {
     ($($group:ident { $($name:ident),* $(,)? })*) => {$(
         mod $group {
@@ -214,7 +214,7 @@ async fn cancel_reaches_the_active_and_the_waiting() {
 
         sleep(ms(100)).await;
         assert_eq!((pool.active(), pool.waiting()), (5, 2));
-        // One that is active and one that is waiting. Both are counted out at once.
+        // One that is active and one that is waiting. Both are counted out immediately.
         assert_eq!(pool.cancel([&third, &rest[2]]), 2);
         assert!(third.is_finished() && rest[2].is_finished());
         assert_eq!((pool.active(), pool.waiting()), (4, 1));
@@ -315,7 +315,7 @@ async fn a_crash_is_the_result_of_its_task_alone() {
 }
 
 /// `test_spawn_and_exec`.
-async fn exec_waits_for_room_and_runs_beside_the_others() {
+async fn exec_waits_for_room_and_runs_alongside_the_others() {
     const MARKER: u64 = 9999;
     let start = Instant::now();
     let order = Mutex::new(Vec::new());
@@ -346,8 +346,8 @@ async fn exec_waits_for_room_and_runs_beside_the_others() {
     assert_eq!(outputs(tasks).await, (1..=10).collect::<Vec<_>>());
     let order = order.into_inner().unwrap();
     assert_eq!(order[..7], [1, 2, 3, 4, 5, 6, 7]);
-    let beside: Vec<_> = order.iter().skip_while(|&&n| n != MARKER).skip(1).take_while(|&&n| n != MARKER).collect();
-    assert_eq!(beside, [&8, &9, &10, &3, &2]);
+    let alongside: Vec<_> = order.iter().skip_while(|&&n| n != MARKER).skip(1).take_while(|&&n| n != MARKER).collect();
+    assert_eq!(alongside, [&8, &9, &10, &3, &2]);
 }
 
 // test_map.py
@@ -645,7 +645,7 @@ async fn iterwait_gives_the_results_of_handles_as_they_finish() {
     .await;
 }
 
-/// `len(pool)`, `n_active`, `is_empty`, `is_full`, `_executed`. There a callback is counted as executed beside its
+/// `len(pool)`, `n_active`, `is_empty`, `is_full`, `_executed`. There a callback is counted as executed alongside its
 /// coroutine, and so is what was cancelled while it ran.
 async fn the_counts() {
     scope(2, async |pool| {
@@ -829,7 +829,7 @@ async fn a_task_may_wait_for_tasks_of_its_own_pool() {
     .await;
 }
 
-/// Not kept: a task that is cancelled can catch it, and go on in its slot. A dropped future is never polled again.
+/// Not kept: a task that is cancelled can catch it, and continue in its slot. A dropped future is never polled again.
 async fn a_cancelled_task_never_runs_again() {
     let polls = Rc::new(Cell::new(0));
     local_scope(1, async |pool| {
@@ -875,7 +875,7 @@ on_a_paused_clock! {
     spawn {
         spawn_waits_for_room_and_spawn_n_does_not,
         a_crash_is_the_result_of_its_task_alone,
-        exec_waits_for_room_and_runs_beside_the_others,
+        exec_waits_for_room_and_runs_alongside_the_others,
     }
     map {
         map_keeps_the_order_of_the_items,

@@ -1,4 +1,4 @@
-//! How often a pool attends to the stage below it: in every call, for as long as anything is woken there, and no more often
+//! How often a pool polls its upstream stage: in every call, for as long as anything is woken there, and no more often
 //! than that, since the stage may have much to do each time.
 
 mod common;
@@ -14,15 +14,15 @@ use futures_pool::{Progress, prelude::*};
 
 use common::{Wakes, poll_next};
 
-/// A stage that counts how often it is polled, and how often it is asked to go on.
+/// A stage that counts how often it is polled, and how often it is asked to make progress.
 #[derive(Default)]
-struct Below {
+struct Upstream {
     items: Cell<usize>,
     polls: Cell<usize>,
     progress: Cell<usize>,
 }
 
-impl Stream for &Below {
+impl Stream for &Upstream {
     type Item = ();
 
     fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<()>> {
@@ -35,19 +35,19 @@ impl Stream for &Below {
     }
 }
 
-impl Progress for &Below {
+impl Progress for &Upstream {
     fn poll_progress(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
         self.progress.set(self.progress.get() + 1);
         Poll::Pending
     }
 }
 
-impl Below {
+impl Upstream {
     fn with(items: usize) -> Self {
         Self { items: Cell::new(items), ..Self::default() }
     }
 
-    /// How often it was polled and asked to go on since this was last called.
+    /// How often it was polled and asked to make progress since this was last called.
     fn take(&self) -> (usize, usize) {
         (self.polls.take(), self.progress.take())
     }
@@ -64,30 +64,30 @@ async fn restless() {
 
 #[test]
 fn a_stage_that_is_not_asked_for_an_item_is_attended_once_in_a_call() {
-    let below = Below::with(2);
+    let upstream = Upstream::with(2);
     // The item that `driven` holds ahead is the last that it takes.
-    let mut stream = pin!((&below).driven().pool_map(1, |()| restless()));
+    let mut stream = pin!((&upstream).driven().pool_map(1, |()| restless()));
     assert!(poll_next(&mut stream).is_pending());
-    assert_eq!((below.items.get(), stream.active()), (0, 1));
-    below.take();
+    assert_eq!((upstream.items.get(), stream.active()), (0, 1));
+    upstream.take();
     for _ in 0..4 {
         // 64 polls, so several turns of those above.
         assert!(poll_next(&mut stream).is_pending());
-        assert_eq!(below.take(), (0, 1));
+        assert_eq!(upstream.take(), (0, 1));
     }
 }
 
 #[test]
 fn a_stage_that_has_no_item_is_asked_once_in_a_call() {
-    let below = Below::with(1);
-    let mut stream = pin!((&below).driven().pool_map(2, |()| restless()));
+    let upstream = Upstream::with(1);
+    let mut stream = pin!((&upstream).driven().pool_map(2, |()| restless()));
     assert!(poll_next(&mut stream).is_pending());
     assert_eq!(stream.active(), 1);
-    below.take();
+    upstream.take();
     for _ in 0..4 {
         assert!(poll_next(&mut stream).is_pending());
-        // `driven` attends to what is below whenever it has no item.
-        assert_eq!(below.take(), (1, 1));
+        // `driven` polls what is upstream whenever it has no item.
+        assert_eq!(upstream.take(), (1, 1));
     }
 }
 
@@ -131,18 +131,18 @@ fn all_are_polled_in_one_call<St: Stream>(idle: &Idle, stream: St) {
 }
 
 #[test]
-fn all_that_is_woken_below_a_full_stage_goes_on_in_one_call() {
+fn all_that_is_woken_upstream_of_a_full_stage_makes_progress_in_one_call() {
     let idle = Idle::default();
     let first_is_ready = async |n: usize| if n == 0 { ready(()).await } else { idle.job().await };
     all_are_polled_in_one_call(&idle, (0..41).pool_map(40, first_is_ready).pool_map(1, |()| pending::<()>()));
     let idle = Idle::default();
     let first_is_ready = async |n: usize| if n == 0 { ready(()).await } else { idle.job().await };
-    let below = (0..41).pool_map(40, first_is_ready).map(|()| ()).driven();
-    all_are_polled_in_one_call(&idle, below.pool_map(1, |()| pending::<()>()));
+    let upstream = (0..41).pool_map(40, first_is_ready).map(|()| ()).driven();
+    all_are_polled_in_one_call(&idle, upstream.pool_map(1, |()| pending::<()>()));
 }
 
 #[test]
-fn all_that_is_woken_above_and_below_goes_on_in_one_call() {
+fn all_that_is_woken_upstream_and_downstream_makes_progress_in_one_call() {
     let (idle, above) = (Idle::default(), Idle::default());
     let first_are_ready = async |n: usize| if n < 10 { ready(()).await } else { idle.job().await };
     let mut stream = pin!((0..50).pool_map(40, first_are_ready).pool_map_inline(Slots::<10>, |()| above.job()));

@@ -152,7 +152,7 @@ macro_rules! on_each_form {
     };
 }
 
-/// The same, on a clock that stands still while anything can be done.
+/// The same, on a clock that does not advance while anything can be done.
 macro_rules! on_each_form_and_a_paused_clock {
     ($($name:ident),* $(,)?) => {
         mod timed_ordered_chain {
@@ -543,7 +543,7 @@ fn a_timer_that_always_fires_at_once_comes_up_for_air_and_yields_no_empty_batch<
         for _ in 0..3 {
             let before = wakes.count();
             assert!(Pin::new(&mut batches).poll_next(&mut Context::from_waker(&task)).is_pending());
-            assert!(wakes.count() > before, "the next timer fires at once, and nobody will look at it");
+            assert!(wakes.count() > before, "the next timer fires immediately, and nobody will look at it");
         }
         hands[0].finish(7);
         assert_yields(batches, &[7]);
@@ -809,7 +809,7 @@ fn an_ordered_rule_is_asked_of_a_result_only_when_its_turn_has_come() {
 }
 
 #[test]
-fn an_ordered_batch_goes_on_past_a_future_that_has_panicked() {
+fn an_ordered_batch_continues_past_a_future_that_has_panicked() {
     let hands: [Hand<u32>; 3] = hands();
     OrderedChain::with(3, jobs(&hands), yield_when::first_completed, |batches| {
         assert!(poll_next(batches).is_pending());
@@ -823,7 +823,7 @@ fn an_ordered_batch_goes_on_past_a_future_that_has_panicked() {
 
 /// There is no result to wait for.
 #[test]
-fn batches_go_on_past_an_item_over_which_the_closure_or_the_source_has_panicked() {
+fn batches_continue_past_an_item_over_which_the_closure_or_the_source_has_panicked() {
     let closure = (0..5).pool_map(2, |item| {
         assert!(item != 1, "on purpose");
         ready(item)
@@ -963,7 +963,7 @@ fn batches_of_a_chain_that_fails_fast_end_with_the_error() {
     let mut batches = chain.batches(yield_when::first_error);
     assert!(poll_next(&mut batches).is_pending());
     hands[2].finish(Err(2));
-    let Poll::Ready(Some(batch)) = poll_next(&mut batches) else { panic!("an error is yielded at once") };
+    let Poll::Ready(Some(batch)) = poll_next(&mut batches) else { panic!("an error is yielded immediately") };
     assert_eq!(batch.last(), Some(&Err(2)));
     assert_eq!(Rc::strong_count(&token), 1, "all other futures are dropped");
     assert_ended(&mut batches);
@@ -1031,7 +1031,7 @@ fn an_itermap_batch_is_in_the_order_of_finishing<S: Set>() {
     an_unordered_batch_is_in_the_order_of_finishing::<S>();
 }
 
-fn itermap_batches_hold_their_own_results_only_while_the_others_go_on<S: Set>() {
+fn itermap_batches_hold_their_own_results_only_while_the_others_make_progress<S: Set>() {
     let mut pool = S::pool(3);
     let hands: [Hand<u32>; 4] = hands();
     let keys = [pool.spawn_n(hands[0].job()), pool.spawn_n(hands[1].job())];
@@ -1132,7 +1132,7 @@ fn itermap_batches_ignore_a_full_max_finished_of_other_results<S: Set>() {
 
 on_each_set! {
     an_itermap_batch_is_in_the_order_of_finishing,
-    itermap_batches_hold_their_own_results_only_while_the_others_go_on,
+    itermap_batches_hold_their_own_results_only_while_the_others_make_progress,
     itermap_batches_that_are_dropped_leave_the_batch_under_way_in_the_pool,
     what_dropped_batches_leave_counts_against_the_max_finished,
     batches_after_some_that_were_dropped_hold_their_own_results_only,
@@ -1157,9 +1157,9 @@ fn results_that_were_there_before_make_room_when_they_join_a_batch() {
     assert_eq!(run(batches.next()), Some((0..10).collect()));
 }
 
-/// A future that was woken together with another one has its turn, though many new ones finish at once in between, and all
-/// join the batch.
-fn woken_beside_one_that_finishes<S: ActiveSet>(set: S) {
+/// A future that was woken together with another one has its turn, though many new ones finish immediately in between,
+/// and all join the batch.
+fn woken_alongside_one_that_finishes<S: ActiveSet>(set: S) {
     let (wakes, waker) = Wakes::new();
     let cx = &mut Context::from_waker(&waker);
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..2).map(|_| futures::channel::oneshot::channel()).unzip();
@@ -1207,7 +1207,7 @@ impl Future for Answer {
 
 #[test]
 fn a_woken_future_has_its_turn_though_results_join_the_batch() {
-    woken_beside_one_that_finishes(SlotSet);
-    woken_beside_one_that_finishes(UnorderedSet);
-    woken_beside_one_that_finishes(InlineSet::<4>);
+    woken_alongside_one_that_finishes(SlotSet);
+    woken_alongside_one_that_finishes(UnorderedSet);
+    woken_alongside_one_that_finishes(InlineSet::<4>);
 }

@@ -101,7 +101,7 @@ fn a_callback_prints_how_far_it_is_and_panics_when_polled_after_its_end() {
 }
 
 #[test]
-fn itermap_counts_and_goes_on_without_giving_a_result() {
+fn itermap_counts_and_continues_without_giving_a_result() {
     let mut pool = Pool::new(2);
     let cx = &mut Context::from_waker(Waker::noop());
     let mut results = pool.itermap(0..3, ready);

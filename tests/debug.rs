@@ -90,7 +90,7 @@ fn an_awaited_chain_prints_how_much_it_has_collected() {
 }
 
 #[test]
-fn what_goes_on_meanwhile_prints_the_stream() {
+fn what_makes_progress_meanwhile_prints_the_stream() {
     let inner = "PoolMap { size: 2, active: 0, finished: 0, .. }";
     let mut stream = pin!([1].into_iter().pool_map(2, odd));
     assert_eq!(format!("{:?}", stream.drive(ready(Mute))), format!("Drive {{ stream: {inner}, .. }}"));
@@ -192,7 +192,7 @@ fn a_panic_is_printed_with_its_message() {
         [words, plain, other]
     }));
     let printed = |end: &Result<(), TaskError>| match end {
-        Err(stopped @ TaskError::Panicked(panic)) => [stopped.to_string(), panic.to_string(), format!("{panic:?}")],
+        Err(error @ TaskError::Panicked(panic)) => [error.to_string(), panic.to_string(), format!("{panic:?}")],
         _ => panic!("{end:?}"),
     };
     let expected = [

@@ -1,4 +1,4 @@
-//! Half-way: every async member and every stream is dropped after its k-th poll, for every k until it ends before.
+//! Every async member and every stream is dropped after its k-th poll, for every k until it completes before that.
 //!
 //! The members are in tables, by what holds them: [`pool_members`], [`chain_members`], [`inline_members`],
 //! `inline_pool_members` and `scope_members!`. Each runs over futures that yield, wait to be woken by the test or by one
@@ -298,7 +298,7 @@ struct PoolMember<S: Set> {
     run: for<'a> fn(&'a mut PoolOf<S>, &'a Desk) -> LocalBoxFuture<'a, ()>,
 }
 
-/// The members of `Pool` that can be dropped half-way.
+/// The members of `Pool` that can be dropped before they complete.
 fn pool_members<S: Set>() -> Vec<PoolMember<S>> {
     let ignored: fn(usize) -> MaxFinished = |_| MaxFinished::Ignored;
     macro_rules! members {
@@ -412,7 +412,7 @@ async fn wait<A: ActiveSet>(pool: &mut Pool<Job, A>, desk: &Desk, which: usize) 
     }
 }
 
-/// Fills a pool with futures, and lets some of them go on and finish.
+/// Fills a pool with futures, and lets some of them make progress and finish.
 fn populate<A: ActiveSet>(pool: &mut Pool<Job, A>, desk: &Desk, rng: &mut Rng) {
     let Scenario { size, seed, max_finished, .. } = desk.scenario;
     if let Some(max_finished) = max_finished {
@@ -447,11 +447,11 @@ fn assert_counts<A: ActiveSet>(pool: &Pool<Job, A>, desk: &Desk) {
 
 fn a_member_of_the_pool<S: Set>() {
     for member in pool_members::<S>() {
-        each_scenario(member.name, &SIZES, |scenario| drop_half_way(&member, scenario));
+        each_scenario(member.name, &SIZES, |scenario| drop_early(&member, scenario));
     }
 }
 
-fn drop_half_way<S: Set>(member: &PoolMember<S>, scenario: Scenario) -> bool {
+fn drop_early<S: Set>(member: &PoolMember<S>, scenario: Scenario) -> bool {
     let desk = Desk::new(scenario, MaxFinished::Ignored);
     let mut rng = scenario.rng();
     let mut pool = Pool::with_set(scenario.size, S::Kind::default());
@@ -707,13 +707,13 @@ fn chain_members<S: Set>() -> Vec<ChainMember> {
         };
         "a stage above", true, Kept, |desk| {
             let (next, upper) = (Cell::new(0), put_stage_above(desk));
-            desk.lab.put_below(desk.pool, upper);
+            desk.lab.put_upstream(desk.pool, upper);
             let stream = chain!(desk).pool_map(2, next_stage(desk, upper)).with_set(S::Kind::default());
             take_all(stream, |output| desk.deliver_next(&next, output)).await;
         };
         "a stage above, for_each", true, Kept, |desk| {
             let (next, upper) = (Cell::new(0), put_stage_above(desk));
-            desk.lab.put_below(desk.pool, upper);
+            desk.lab.put_upstream(desk.pool, upper);
             let each = |output| {
                 desk.deliver_next(&next, output);
                 desk.outside(Role::Item)
@@ -731,7 +731,7 @@ fn chain_members<S: Set>() -> Vec<ChainMember> {
             };
             chain!(desk).unordered().then(behind).driven().for_each(each).await;
         };
-        "driven behind an adaptor, below a stage", true, KeptAtTimes, |desk| {
+        "driven behind an adaptor, upstream of a stage", true, KeptAtTimes, |desk| {
             let (next, upper) = (Cell::new(0), put_stage_above(desk));
             let stream = chain!(desk).map(|output| output).driven();
             let stream = stream.pool_map(2, next_stage(desk, upper)).with_set(S::Kind::default());
@@ -745,7 +745,7 @@ fn chain_members<S: Set>() -> Vec<ChainMember> {
             };
             let chain = desk.items().pool_map(desk.scenario.size, |_| desk.job().callback(callback, desk));
             let chain = chain.max_finished(usize::MAX).with_set(S::Kind::default());
-            // When the future has finished, its slot goes on with the callback.
+            // When the future has finished, its slot continues with the callback.
             desk.lab.set_max_finished(desk.pool, MaxFinished::Unknown);
             take_all(chain, |output| desk.deliver_next(&next, output)).await;
         };
@@ -785,7 +785,7 @@ fn drop_chain(
     ended
 }
 
-/// `drive` on a chain: whenever it is dropped, the stream is as good as before.
+/// `drive` on a chain: whenever it is dropped, the stream remains usable.
 fn drive_on_a_chain<S: Set>() {
     each_scenario("drive on a chain", &SIZES, |scenario| {
         let desk = Desk::new(scenario, MaxFinished::Kept(scenario.max_finished()));
@@ -883,14 +883,14 @@ where
 {
     for member in inline_members::<N>() {
         each_scenario(member.name, &[N], |mut scenario| {
-            // There is room for as many results only.
+            // There is capacity for as many results only.
             scenario.max_finished = scenario.max_finished.map(|max_finished| max_finished.min(N));
             drop_chain(&member, scenario, member.run)
         });
     }
 }
 
-/// What can be dropped half-way of an `InlinePool`, which stays: all that it holds comes out afterwards.
+/// What can be dropped before it completes of an `InlinePool`, which stays: all that it holds comes out afterwards.
 fn an_inline_pool<const N: usize>()
 where
     Slots<N>: SlotCount,
@@ -906,7 +906,7 @@ where
             while !pool.is_full() {
                 let job = desk.job();
                 let id = job.id();
-                let Ok(key) = pool.as_mut().try_spawn(job) else { panic!("there is room") };
+                let Ok(key) = pool.as_mut().try_spawn(job) else { panic!("a slot is free") };
                 desk.keys.borrow_mut().push((key, id));
             }
             let ended = if streams {
@@ -982,11 +982,11 @@ impl Ledger {
     fn settle(&self, result: Result<Output, TaskError>) {
         match result {
             Ok(output) => self.lab.deliver(output),
-            Err(stopped) => self.lab.fault(format!("{stopped}")),
+            Err(error) => self.lab.fault(format!("{error}")),
         }
     }
 
-    /// Cuts a member off, and takes note of what that has to stop.
+    /// Cuts a member off, and records what that has to stop.
     async fn cut(self, left: Left, polls: usize, member: impl Future<Output = ()>) -> bool {
         let ended = cut(polls, member).await;
         if !ended {
@@ -1158,7 +1158,7 @@ impl Ledger {
     fn check(&self, left: Left, ended: bool, what: &str) {
         let own = self.own.lock().unwrap();
         for &id in &*self.stopped.lock().unwrap() {
-            assert!(!self.lab.has_finished(id), "{what}: {id} goes on");
+            assert!(!self.lab.has_finished(id), "{what}: {id} continues");
         }
         for (id, stage) in self.lab.undelivered(self.pool) {
             let is_own = own.contains(&id);
@@ -1173,7 +1173,8 @@ impl Ledger {
     }
 }
 
-/// The scope itself, dropped half-way: with it go all tasks, also those that hold handles, and all handles have an answer.
+/// The scope itself, dropped before it completes: with it go all tasks, also those that hold handles, and all handles
+/// have an answer.
 macro_rules! a_scope_that_is_dropped {
     ($name:ident, $open:ident, $handle:ident) => {
         #[test]

@@ -397,7 +397,7 @@ async fn what_is_not_send() {
     assert_eq!(Rc::strong_count(&shared), 1);
 }
 
-async fn a_scope_beside_others() {
+async fn a_scope_alongside_others() {
     let (sum, product) = futures::join!(
         local_scope(2, async |pool| pool.map(1..=4, far).await.into_iter().map(Result::unwrap).sum::<u32>()),
         local_scope(2, async |pool| pool.map(1..=4, far).await.into_iter().map(Result::unwrap).product::<u32>()),
@@ -432,6 +432,6 @@ mod not_send {
     on_each! {
         [tokio_current_thread, tokio_multi_thread, smol_block_on, smol_executor, futures_block_on, futures_local_pool,
         pollster_block_on, by_hand]
-        [what_is_not_send, a_scope_beside_others]
+        [what_is_not_send, a_scope_alongside_others]
     }
 }

@@ -58,7 +58,7 @@ fn none_is_left_out_of_those_that_are_always_woken<S: ActiveSet>(set: impl Fn() 
     }
 }
 
-/// Checks that of a chain whose first item is ready at once, and whose second one is woken all the time, the latter is
+/// Checks that of a chain whose first item is ready immediately, and whose second one is woken all the time, the latter is
 /// polled but once before the first is handed over.
 #[track_caller]
 fn hands_over_first(polls: &Cell<usize>, stream: impl Stream<Item = usize>) {
@@ -68,7 +68,7 @@ fn hands_over_first(polls: &Cell<usize>, stream: impl Stream<Item = usize>) {
 }
 
 #[test]
-fn what_is_due_is_handed_over_before_others_go_on() {
+fn what_is_due_is_handed_over_before_others_make_progress() {
     let polls = Cell::new(0);
     let job = async |n| match n {
         0 => 0,
@@ -86,8 +86,8 @@ fn what_is_due_is_handed_over_before_others_go_on() {
 }
 
 #[test]
-fn what_has_come_to_be_due_is_handed_over_before_others_go_on() {
-    // The first ends at its second poll. Then there is room for ready ones, more than a turn of them.
+fn what_has_come_to_be_due_is_handed_over_before_others_make_progress() {
+    // The first ends at its second poll. Then there are free slots for ready ones, more than a turn of them.
     let (polls, first_polls) = (Cell::new(0), Cell::new(0));
     let job = async |n| match n {
         0 => {

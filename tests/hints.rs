@@ -1,5 +1,5 @@
 //! What the streams say about themselves before they are polled: how many items are left, and whether the end was reached.
-//! The first is exact wherever the source's is; whoever makes room goes by it.
+//! The first is exact wherever the source's is; whoever reserves capacity goes by it.
 
 mod common;
 

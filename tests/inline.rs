@@ -472,13 +472,13 @@ fn stages_of_many_slots_come_to_rest() {
     let (wakes, waker) = Wakes::new();
     let cx = &mut Context::from_waker(&waker);
     let lab = Lab::default();
-    let below = (0..1000).pool_map_inline(Slots::<32>, async |id| {
+    let upstream = (0..1000).pool_map_inline(Slots::<32>, async |id| {
         if id >= 32 {
             pending::<()>().await;
         }
         id
     });
-    let mut stream = pin!(below.pool_map_inline(Slots::<32>, |id| lab.job(id)));
+    let mut stream = pin!(upstream.pool_map_inline(Slots::<32>, |id| lab.job(id)));
     for _ in 0..8 {
         assert!(stream.as_mut().poll_next(cx).is_pending());
     }
@@ -491,7 +491,7 @@ fn stages_of_many_slots_come_to_rest() {
 }
 
 #[test]
-fn the_pool_goes_on_while_its_consumer_is_busy() {
+fn the_pool_makes_progress_while_its_consumer_is_busy() {
     let lab = Lab::default();
     let mut stream = pin!((0..4).pool_map_inline(Slots::<2>, |id| lab.job(id)));
     assert!(poll_next(stream.as_mut()).is_pending());

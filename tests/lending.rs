@@ -1,5 +1,5 @@
 //! When a task of a scope lends its slot, and when it stops: with the operation that waits for the scope, also if that is
-//! dropped half-way, moved to another task, or cancelled together with its task.
+//! dropped before completion, moved to another task, or cancelled together with its task.
 
 mod common;
 
@@ -19,7 +19,7 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
 }
 
-/// Lets the scope go on until it rests, or for a while.
+/// Lets the scope make progress until it rests, or for a while.
 async fn settle() {
     for _ in 0..20 {
         yield_now().await;
@@ -80,7 +80,7 @@ fn a_task_that_got_a_batch_when_a_timer_fired_waits_no_more() {
 }
 
 #[test]
-fn all_who_have_what_they_waited_for_go_on_before_a_waiting_task_starts() {
+fn all_who_have_what_they_waited_for_continue_before_a_waiting_task_starts() {
     // More of them than have a turn where nobody has lent a slot.
     const SIZE: usize = 20;
     let (opened, asleep, log) = (&Cell::new(false), &RefCell::new(Vec::new()), &RefCell::new(String::new()));

@@ -37,8 +37,8 @@ fn what_stays_does_not_keep_the_place_of_what_goes() {
         }
     }
     assert_eq!(pool.finished(), 50);
-    // A `VecDeque` doubles its room.
-    assert!(blocks(&region) < 2 * 2 * (50 + 32), "room for {} results", blocks(&region));
+    // A `VecDeque` doubles its capacity.
+    assert!(blocks(&region) < 2 * 2 * (50 + 32), "capacity for {} results", blocks(&region));
     assert!(left.into_iter().all(|(n, key)| pool.take_result(key) == Some([n; 128])));
 
     // The first is left, and the others come and go in hundreds.
@@ -51,7 +51,7 @@ fn what_stays_does_not_keep_the_place_of_what_goes() {
         assert!(keys.into_iter().all(|key| pool.take_result(key).is_some()));
     }
     // So many have to be waiting, or to have finished, at a time.
-    assert!(blocks(&region) < 2 * 2 * (101 + 32) + 2 * 128, "room for {} results", blocks(&region));
+    assert!(blocks(&region) < 2 * 2 * (101 + 32) + 2 * 128, "capacity for {} results", blocks(&region));
     assert_eq!(pool.take_result(first), Some([0; 128]));
 
     // Waiting futures: the first stays, and all that come after it are cancelled.
@@ -63,13 +63,13 @@ fn what_stays_does_not_keep_the_place_of_what_goes() {
         let key = pool.spawn_n(ready([n; 128]));
         assert!(pool.cancel(key));
     }
-    assert!(blocks(&region) < 2 * 2 * (10 + 32), "room for {} futures", blocks(&region));
+    assert!(blocks(&region) < 2 * 2 * (10 + 32), "capacity for {} futures", blocks(&region));
     assert_eq!((pool.waiting(), first.len()), (10, 10));
 
-    // And many that go leave no more room than some few need.
+    // And many that go leave no more capacity than some few need.
     let keys = pool.map_n(0..10_000, |n| ready([n; 128]));
     assert!(keys.into_iter().all(|key| pool.cancel(key)));
-    assert!(blocks(&region) < 2 * 2 * (10 + 32), "room for {} futures", blocks(&region));
+    assert!(blocks(&region) < 2 * 2 * (10 + 32), "capacity for {} futures", blocks(&region));
 
     // With one result that stays, those of an `itermap` come all the same, in their order.
     let mut pool = Pool::new(64);

@@ -21,9 +21,9 @@ fn ms(time: u64) -> Duration {
     Duration::from_millis(time)
 }
 
-/// Makes a test of each function named, on a clock that stands still while anything can be done.
+/// Makes a test of each function named, on a clock that does not advance while anything can be done.
 ///
-/// It comes to the limit at once when nothing is left to do, so a lost wake-up fails, and does not hang.
+/// It reaches the limit immediately when nothing is left to do, so a lost wake-up fails, and does not hang.
 macro_rules! on_a_paused_clock {
     ($($name:ident),* $(,)?) => {
         mod timed {
@@ -51,7 +51,7 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 
 // Kept.
 
-/// Keep: `spawn` waits for room.
+/// Keep: `spawn` waits for a free slot.
 async fn spawn_waits_until_there_is_room() {
     let start = Instant::now();
     let mut pool = Pool::new(2);
@@ -64,7 +64,7 @@ async fn spawn_waits_until_there_is_room() {
     assert_eq!((pool.active(), pool.waiting()), (2, 0));
 }
 
-/// Keep: `spawn_n` never waits; what it spawns starts when there is room.
+/// Keep: `spawn_n` never waits; what it spawns starts when a slot is free.
 async fn spawn_n_never_waits() {
     let start = Instant::now();
     let mut pool = Pool::new(2);
@@ -76,8 +76,8 @@ async fn spawn_n_never_waits() {
     assert_eq!(pool.executed(), 6);
 }
 
-/// Keep: `exec` runs beside the others, and gives the result.
-async fn exec_runs_beside_the_others() {
+/// Keep: `exec` runs alongside the others, and gives the result.
+async fn exec_runs_alongside_the_others() {
     let start = Instant::now();
     let job = async |(time, output)| {
         sleep(ms(time)).await;
@@ -102,7 +102,7 @@ async fn map_keeps_the_order() {
     assert_eq!([30, 10, 20, 5].into_iter().pool_map(3, job).await, [30, 10, 20, 5]);
 }
 
-/// Keep: `map` takes items as room comes.
+/// Keep: `map` takes items as slots free.
 async fn map_takes_an_item_only_as_room_comes() {
     let start = Instant::now();
     let taken = RefCell::new(Vec::new());
@@ -168,7 +168,7 @@ fn cancel_reaches_the_waiting_and_the_active() {
 
 /// Keep: results and errors stand side by side. `flat` is the output as it is; an error ends nobody else's work.
 #[test]
-fn errors_stand_beside_the_results() {
+fn errors_stand_next_to_the_results() {
     let parse = |text: &'static str| ready(text.parse::<u32>().map_err(|_| text));
     let mut pool = Pool::new(2);
     assert_eq!(run(pool.map_all(["1", "x", "3"], parse)), [Ok(1), Err("x"), Ok(3)]);
@@ -216,7 +216,7 @@ fn the_counts_of_the_original() {
 
 /// Keep: what its load test measures, for each method: so many tasks of one duration take as long as they must.
 ///
-/// On a clock that stands still while anything can be done, the overhead is nothing at all.
+/// On a clock that does not advance while anything can be done, the overhead is nothing at all.
 async fn the_load_test_takes_the_ideal_time_by_each_method() {
     const TASKS: usize = 1000;
     const SIZE: usize = 64;
@@ -374,7 +374,7 @@ fn a_cancelled_future_never_runs_again() {
 on_a_paused_clock! {
     spawn_waits_until_there_is_room,
     spawn_n_never_waits,
-    exec_runs_beside_the_others,
+    exec_runs_alongside_the_others,
     map_keeps_the_order,
     map_takes_an_item_only_as_room_comes,
     itermap_gives_results_as_they_finish,

@@ -146,8 +146,8 @@ struct Exceptions {
     /// `UnorderedSet`: a waker that panics when it is cloned or dropped leaves the registrations of `FuturesUnordered` in
     /// disorder, and its later wakes go nowhere; whoever polls on gets everything.
     goes_deaf: bool,
-    /// `UnorderedSet`, and what is inside the value: a future that wakes itself or another one of its pool wakes the task at
-    /// once. If that panics, it does so in the poll of this future, whose own panic it is then.
+    /// `UnorderedSet`, and what is inside the value: a future that wakes itself or another one of its pool wakes the task
+    /// immediately. If that panics, it does so in the poll of this future, whose own panic it is then.
     wakes_inside: bool,
 }
 
@@ -329,7 +329,7 @@ impl Bench {
         output
     }
 
-    /// Polls a future to its end or to the panic, and drops it: an `async fn` cannot go on after a panic.
+    /// Polls a future to its end or to the panic, and drops it: an `async fn` cannot continue after a panic.
     fn once<F: Future>(&self, future: F) -> Option<F::Output> {
         let mut future = Box::pin(future);
         let output = loop {
@@ -685,7 +685,7 @@ fn assert_counts<A: ActiveSet>(bench: &Bench, pool: &Pool<Job, A>) {
     assert_eq!(counts, bench.lab.counts(bench.pool), "{}", bench.plan);
 }
 
-/// Fills a pool, and lets some of the futures go on.
+/// Fills a pool, and lets some of the futures make progress.
 fn populate<A: ActiveSet>(bench: &Bench, pool: &mut Pool<Job, A>) {
     for _ in 0..bench.plan.size + 2 {
         let job = bench.job();
@@ -719,7 +719,7 @@ fn a_pool<S: Set>() {
     assert!(sites > 80, "panics at {sites} sites only");
 }
 
-/// Cancelling, one by one and all: each is cancelled, or the call has done nothing; and the pool goes on.
+/// Cancelling, one by one and all: each is cancelled, or the call has done nothing; and the pool continues.
 fn a_pool_that_cancels<S: Set>() {
     each_plan("cancel", &SIZES, |plan| {
         let mut fired = false;
@@ -1078,7 +1078,7 @@ mod scopes {
             let victim = pool.spawn_n(bench.job());
             let left = Rc::default();
             let mut all = vec![Actor::future("scope", scope, |()| {})];
-            // The body goes on when all others have ended, so that nothing is spawned too late.
+            // The body continues when all others have ended, so that nothing is spawned too late.
             // Cancels a task that another one awaits.
             let (victim, mut polls) = (Rc::new(RefCell::new(victim)), 0);
             let cancelled = Rc::clone(&victim);

@@ -1,5 +1,5 @@
 //! That whatever stands around a stream of the pool passes on what it is asked: a pin, a reference, a view, a stage. Each is
-//! asked in all ways: for an item, to go on, and for its counts.
+//! asked in all ways: for an item, to make progress, and for its counts.
 
 mod common;
 
@@ -14,13 +14,13 @@ use futures_pool::{Pool, Progress, prelude::*};
 
 use common::poll_next;
 
-/// Asks a stream to go on.
+/// Asks a stream to make progress.
 fn progress(stream: &mut (impl Progress + Unpin)) -> Poll<()> {
     Pin::new(stream).poll_progress(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Checks that a stream whose futures have to be polled twice goes on when it is asked to, by itself and below a stage, and
-/// that its items come through that stage. The stream is made anew each time; it has 4 items.
+/// Checks that a stream whose futures have to be polled twice makes progress when it is asked to, by itself and
+/// upstream of a stage, and that its items come through that stage. The stream is made anew each time; it has 4 items.
 #[track_caller]
 fn all_is_passed_on<St: Progress + Unpin>(mut make: impl FnMut() -> St) {
     let mut stream = make();
@@ -29,14 +29,14 @@ fn all_is_passed_on<St: Progress + Unpin>(mut make: impl FnMut() -> St) {
     assert!(progress(&mut stream).is_ready(), "something is in flight");
     assert!(poll_next(&mut stream).is_ready());
 
-    // A stage that is full, of size 1, and never finishes: what is below it goes on all the same.
+    // A stage that is full, of size 1, and never finishes: what is upstream makes progress all the same.
     FINISHED.set(0);
     let mut driven = pin!(make().driven().pool_map(1, |_| pending::<()>()));
     for _ in 0..4 {
         assert!(poll_next(&mut driven).is_pending());
         wake_all();
     }
-    assert_eq!((driven.active(), FINISHED.get()), (1, 4), "items that came through, and futures that went on");
+    assert_eq!((driven.active(), FINISHED.get()), (1, 4), "items that came through, and futures that made progress");
 
     let taken = Cell::new(0);
     let mut each = Box::pin(make().driven().for_each(|_| {

@@ -150,7 +150,7 @@ const ENOUGH: usize = 4 * 4;
 
 /// Runs `count` of these to their end under tokio, which `run` does; returns how often each was polled.
 ///
-/// The clock is paused, so a lost wake-up is told by the time limit, at once.
+/// The clock is paused, so a lost wake-up is told by the time limit immediately.
 async fn polls_each<Fut: Future<Output = usize>>(count: usize, run: impl FnOnce(Rc<Cell<usize>>) -> Fut) -> usize {
     let polls = Rc::new(Cell::new(0));
     let done = timeout(Duration::from_secs(1), run(Rc::clone(&polls))).await;
@@ -350,7 +350,7 @@ fn a_panic_costs_no_slot<S: ActiveSet>(set: impl Fn() -> S) {
 }
 
 #[test]
-fn twin_buffer_unordered_goes_on_after_a_panic() {
+fn twin_buffer_unordered_continues_after_a_panic() {
     let gates = Gates::default();
     (0..4).for_each(|item| gates.open(item));
     let stream = stream::iter(0..4).map(panic_at_first(&gates)).buffer_unordered(1);
@@ -394,7 +394,7 @@ fn a_cancelled_item_leaves_its_place_in_the_queue_at_once<S: ActiveSet>(set: imp
     let futures = Rc::strong_count(&gates.0);
     assert!(pool.cancel(keys[1]) && pool.cancel(keys[2]));
     assert_eq!((pool.waiting(), pool.active(), Rc::strong_count(&gates.0)), (1, 1, futures - 2));
-    // Settled: whoever asks for one gets an answer at once.
+    // Settled: whoever asks for one gets an answer immediately.
     assert_eq!((run(pool.wait(keys[1])), pool.take_result(keys[2]), pool.cancel(keys[1])), (None, None, false));
     // The next in the queue is the next to start.
     gates.open(0);
@@ -442,7 +442,7 @@ fn twin_try_buffer_unordered_gives_its_error_while_the_others_are_held() {
 
 #[test]
 #[allow(unused_imports)] // that they are imported is the point
-fn the_names_stand_beside_those_of_other_extension_traits() {
+fn the_names_coexist_with_those_of_other_extension_traits() {
     use futures::prelude::*;
     use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
     use futures_buffered::{BufferedStreamExt as _, BufferedTryStreamExt as _, IterExt as _};
@@ -463,7 +463,7 @@ fn the_names_stand_beside_those_of_other_extension_traits() {
     assert_eq!(run(pool.next()), None);
 }
 
-// Row: removing a future from a `FuturesUnordered` leaves a husk that still counts and never ends.
+// Row: removing a future from a `FuturesUnordered` leaves a tombstone that still counts and never ends.
 
 fn a_future_that_was_removed_leaves_no_husk<S: ActiveSet>(set: impl Fn() -> S) {
     let gates = Gates::default();
@@ -485,10 +485,10 @@ fn a_future_that_was_removed_leaves_no_husk<S: ActiveSet>(set: impl Fn() -> S) {
 #[test]
 fn twin_futures_unordered_keeps_a_husk() {
     let gates = Gates::default();
-    let mut husks: FuturesUnordered<_> = [future::OptionFuture::from(Some(gates.gate(0)))].into_iter().collect();
-    assert!(poll_next(&mut husks).is_pending());
-    husks.iter_mut().for_each(|husk| *husk = future::OptionFuture::from(None));
-    assert_eq!((drain(&mut husks), husks.len()), ((vec![], false), 1));
+    let mut tombstones: FuturesUnordered<_> = [future::OptionFuture::from(Some(gates.gate(0)))].into_iter().collect();
+    assert!(poll_next(&mut tombstones).is_pending());
+    tombstones.iter_mut().for_each(|tombstone| *tombstone = future::OptionFuture::from(None));
+    assert_eq!((drain(&mut tombstones), tombstones.len()), ((vec![], false), 1));
 }
 
 // Row: per-wake cost proportional to size.

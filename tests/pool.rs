@@ -76,7 +76,7 @@ struct State {
     waker: Option<Waker>,
 }
 
-/// What a poll does besides.
+/// What else a poll does.
 #[derive(Clone, Copy, Default, PartialEq)]
 enum Does {
     #[default]
@@ -376,7 +376,7 @@ fn spawn_waits_for_room_and_then_starts_the_future_at_once<S: Set>() {
         let before = wakes.count();
         a.finish(1);
         assert!(wakes.count() > before);
-        let Poll::Ready(key) = poll(&mut spawn) else { panic!("there is room") };
+        let Poll::Ready(key) = poll(&mut spawn) else { panic!("a slot is free") };
         key
     };
     assert!(b.is_active());
@@ -457,7 +457,7 @@ fn spawn_dropped_before_its_first_poll_has_done_nothing<S: Set>() {
 
 fn spawn_whose_future_finishes_at_its_first_poll_keeps_the_result<S: Set>() {
     let mut pool = S::pool(1);
-    let Poll::Ready(key) = poll_once(pool.spawn(done(7))) else { panic!("there is room") };
+    let Poll::Ready(key) = poll_once(pool.spawn(done(7))) else { panic!("a slot is free") };
     assert_eq!(pool.take_result(key), Some(7));
 }
 
@@ -491,7 +491,7 @@ fn try_spawn_pushes_and_does_not_poll<S: Set>() {
 
 // exec.
 
-fn exec_runs_beside_the_others_which_keep_their_results<S: Set>() {
+fn exec_runs_alongside_the_others_which_keep_their_results<S: Set>() {
     let mut pool = S::pool(2);
     let [a, b, c] = hands();
     let keys: Vec<_> = pool.map_n([&a, &b], job).collect();
@@ -503,7 +503,7 @@ fn exec_runs_beside_the_others_which_keep_their_results<S: Set>() {
         assert!(c.is_active());
         b.finish(2);
         assert!(poll(&mut exec).is_pending());
-        assert!(b.is_dropped(), "the others go on");
+        assert!(b.is_dropped(), "the others continue");
         c.finish(3);
         assert_eq!(poll(&mut exec), Poll::Ready(3));
     }
@@ -589,7 +589,7 @@ fn wait_starts_futures_whatever_the_max_finished<S: Set>() {
     assert_eq!(outputs(&mut pool), [0, 1, 2, 3]);
 }
 
-fn wait_dropped_half_way_loses_nothing<S: Set>() {
+fn wait_dropped_early_loses_nothing<S: Set>() {
     let mut pool = S::pool(1);
     let [a, b] = hands();
     let keys: Vec<_> = pool.map_n([&a, &b], job).collect();
@@ -712,7 +712,7 @@ fn join_of_an_empty_pool_ends_at_once<S: Set>() {
     assert_eq!(outputs(&mut pool), [1]);
 }
 
-fn join_dropped_half_way_loses_nothing<S: Set>() {
+fn join_dropped_early_loses_nothing<S: Set>() {
     let mut pool = S::pool(1);
     let [a, b] = hands();
     let _ = pool.map_n([&a, &b], job);
@@ -783,7 +783,7 @@ fn map_all_of_nothing_waits_for_nobody<S: Set>() {
     assert_eq!(poll_once(pool.map_all([], done)), Poll::Ready(vec![]));
 }
 
-fn map_all_runs_beside_the_others_which_keep_their_results<S: Set>() {
+fn map_all_runs_alongside_the_others_which_keep_their_results<S: Set>() {
     let mut pool = S::pool(2);
     let [slow, queued] = hands();
     let before: Vec<_> = [run(pool.spawn(slow.job())), pool.spawn_n(queued.job())].into();
@@ -808,7 +808,7 @@ fn map_all_ends_whatever_the_max_finished<S: Set>() {
     assert_eq!(outputs(&mut pool), [1, 2]);
 }
 
-fn map_all_dropped_half_way_leaves_what_was_started_and_takes_no_more<S: Set>() {
+fn map_all_dropped_early_leaves_what_was_started_and_takes_no_more<S: Set>() {
     let mut pool = S::pool(2);
     let jobs: [_; 5] = hands();
     let pulled = Rc::new(Cell::new(0));
@@ -877,7 +877,7 @@ fn itermap_keyed_gives_the_keys_under_which_the_pool_knows_them<S: Set>() {
     assert!(before < first && first < second);
 }
 
-fn itermap_gives_its_own_results_only_while_the_others_go_on<S: Set>() {
+fn itermap_gives_its_own_results_only_while_the_others_make_progress<S: Set>() {
     let mut pool = S::pool(3);
     let [early, queued, own] = hands();
     let keys = [run(pool.spawn(early.job())), pool.spawn_n(queued.job())];
@@ -975,7 +975,7 @@ fn the_stream_gives_each_result_with_its_key_as_it_finishes<S: Set>() {
     assert_eq!(poll_next(&mut pool), Poll::Ready(None));
 }
 
-fn the_stream_is_at_its_end_when_the_pool_is_empty_and_goes_on_after_a_push<S: Set>() {
+fn the_stream_is_at_its_end_when_the_pool_is_empty_and_continues_after_a_push<S: Set>() {
     let mut pool = S::pool(1);
     for output in 0..3 {
         assert!(pool.is_terminated());
@@ -1510,7 +1510,7 @@ fn one_poll_of_spawn_counts_that_of_its_own_future<S: Set>() {
     }
 }
 
-/// Such a future is woken again at once, each time that it is polled.
+/// Such a future is woken again immediately, each time that it is polled.
 fn futures_that_wake_themselves_keep_neither_the_waiting_nor_the_woken_from_their_turn<S: Set>() {
     let mut pool = S::pool(200);
     let spinners: [_; 150] = hands();
@@ -1531,7 +1531,7 @@ fn futures_that_wake_themselves_keep_neither_the_waiting_nor_the_woken_from_thei
 
 // Panics.
 
-fn a_panic_of_a_future_passes_through_and_the_pool_goes_on_with_the_rest<S: Set>() {
+fn a_panic_of_a_future_passes_through_and_the_pool_continues_with_the_rest<S: Set>() {
     let mut pool = S::pool(2);
     let [a, b, c] = hands();
     let keys: Vec<_> = pool.map_n([&a, &b, &c], job).collect();
@@ -1998,14 +1998,14 @@ on_each_set! {
     spawn_whose_future_finishes_at_its_first_poll_keeps_the_result,
     try_spawn_gives_the_future_back_unpolled_where_len_is_size,
     try_spawn_pushes_and_does_not_poll,
-    exec_runs_beside_the_others_which_keep_their_results,
+    exec_runs_alongside_the_others_which_keep_their_results,
     exec_ends_whatever_the_max_finished,
     exec_dropped_while_it_waits_for_room_drops_its_future_and_nothing_else,
     exec_dropped_after_the_start_leaves_its_future_in_the_pool,
     wait_gives_the_result_of_one_that_is_waiting_active_or_finished,
     wait_is_none_at_once_for_what_the_pool_does_not_hold,
     wait_starts_futures_whatever_the_max_finished,
-    wait_dropped_half_way_loses_nothing,
+    wait_dropped_early_loses_nothing,
     take_result_is_none_until_the_future_has_finished_and_after_it_was_taken,
     a_key_finds_what_was_started_and_finished_before_the_pool_was_asked_for_any,
     take_result_is_in_constant_time_however_many_results_are_held,
@@ -2013,26 +2013,26 @@ on_each_set! {
     a_result_taken_by_its_key_makes_room_and_wakes_the_task_that_last_polled,
     join_ends_once_nothing_is_waiting_or_active_whatever_the_max_finished,
     join_of_an_empty_pool_ends_at_once,
-    join_dropped_half_way_loses_nothing,
+    join_dropped_early_loses_nothing,
     map_all_gives_results_in_the_order_of_the_items,
     map_all_takes_an_item_only_as_a_slot_frees,
     map_all_of_a_million_items_queues_nothing,
     map_all_of_nothing_is_empty,
     map_all_of_nothing_waits_for_nobody,
-    map_all_runs_beside_the_others_which_keep_their_results,
+    map_all_runs_alongside_the_others_which_keep_their_results,
     map_all_ends_whatever_the_max_finished,
-    map_all_dropped_half_way_leaves_what_was_started_and_takes_no_more,
+    map_all_dropped_early_leaves_what_was_started_and_takes_no_more,
     map_all_after_one_that_was_dropped_gives_its_own_results_only,
     itermap_pushes_all_at_once_and_gives_results_as_they_finish,
     itermap_keyed_gives_the_keys_under_which_the_pool_knows_them,
-    itermap_gives_its_own_results_only_while_the_others_go_on,
+    itermap_gives_its_own_results_only_while_the_others_make_progress,
     itermap_that_is_dropped_leaves_all_the_rest_in_the_pool,
     itermap_of_nothing_ends_at_once_even_in_a_full_pool,
     itermap_has_an_exact_size_hint_and_says_when_it_has_ended,
     itermap_ends_whatever_the_max_finished,
     itermap_after_one_that_was_dropped_gives_its_own_results_only,
     the_stream_gives_each_result_with_its_key_as_it_finishes,
-    the_stream_is_at_its_end_when_the_pool_is_empty_and_goes_on_after_a_push,
+    the_stream_is_at_its_end_when_the_pool_is_empty_and_continues_after_a_push,
     the_stream_is_not_at_its_end_while_a_result_is_left,
     the_size_hint_is_exact,
     a_freed_slot_is_filled_and_its_future_polled_before_a_result_is_handed_over,
@@ -2072,7 +2072,7 @@ on_each_set! {
     one_poll_of_map_all_polls_at_most_64_futures,
     one_poll_of_itermap_polls_at_most_64_futures,
     futures_that_wake_themselves_keep_neither_the_waiting_nor_the_woken_from_their_turn,
-    a_panic_of_a_future_passes_through_and_the_pool_goes_on_with_the_rest,
+    a_panic_of_a_future_passes_through_and_the_pool_continues_with_the_rest,
     a_panic_at_the_first_poll_passes_through_the_call_that_starts_the_future,
     no_slot_is_lost_however_often_futures_panic,
     the_output_of_a_future_that_finishes_at_once_and_whose_destructor_panics_is_kept,

@@ -57,10 +57,10 @@ crate::on_both_sets! {
     a_waiting_item_is_not_starved_by_those_that_wake_themselves,
     an_active_future_is_not_starved_by_items_that_are_always_ready,
     an_active_future_is_not_starved_behind_a_stuck_head,
-    a_panic_of_a_future_at_its_first_poll_passes_through_and_the_rest_goes_on,
-    a_panic_of_a_woken_future_passes_through_and_the_rest_goes_on,
-    a_panic_of_the_closure_passes_through_and_the_rest_goes_on,
-    a_panic_of_the_source_passes_through_and_the_rest_goes_on,
+    a_panic_of_a_future_at_its_first_poll_passes_through_and_the_rest_continues,
+    a_panic_of_a_woken_future_passes_through_and_the_rest_continues,
+    a_panic_of_the_closure_passes_through_and_the_rest_continues,
+    a_panic_of_the_source_passes_through_and_the_rest_continues,
     after_a_panic_the_slot_is_free_and_filled_again,
     a_destructor_that_panics_at_the_first_poll_loses_no_output,
     a_destructor_that_panics_does_not_save_the_others_from_being_dropped,
@@ -832,7 +832,7 @@ fn max_finished_zero_refills_only_once_the_last_result_is_taken<S: ActiveSet>(se
         assert_eq!(lab.active(), [1]);
         assert_eq!(poll_next(&mut stream), Poll::Pending);
         assert_eq!(lab.active(), [1, 2]);
-        // Two that finish at once: the slots are refilled when both results are taken.
+        // Two that finish immediately: the slots are refilled when both results are taken.
         lab.finish(1);
         lab.finish(2);
         for _ in 0..2 {
@@ -1043,7 +1043,7 @@ fn one_poll_polls_at_most_64_futures_it_starts_then_wakes_itself<S: ActiveSet>(s
     check(&lab, (0..1000).pool_map(2000, lab.steps()).with_set(set()));
     let lab = Lab::default();
     check(&lab, (0..1000).pool_map(2000, lab.steps()).with_set(set()).unordered());
-    // Finished at once, but behind a head that is not: there is nothing to return either.
+    // Finished immediately, but behind a head that is not: there is nothing to return either.
     let lab = Lab::of_all(Fate::Finish);
     lab.plan(0, FOREVER);
     let mut stream = (0..1000).pool_map(2, lab.steps()).with_set(set());
@@ -1136,7 +1136,7 @@ fn a_waiting_item_is_not_starved_by_those_that_wake_themselves<S: ActiveSet>(set
 }
 
 fn an_active_future_is_not_starved_by_items_that_are_always_ready<S: ActiveSet>(set: impl Fn() -> S) {
-    // One that wakes itself a hundred times, and one that is woken from outside, beside an endless supply.
+    // One that wakes itself a hundred times, and one that is woken from outside, alongside an endless supply.
     for max_finished in [0, 2, usize::MAX] {
         let lab = Lab::of_all(Fate::Finish);
         lab.plan(0, Fate::Yield(100));
@@ -1251,7 +1251,7 @@ fn an_option_set_before_another_still_holds_after_it() {
 }
 
 #[test]
-fn unordered_half_way_loses_nothing() {
+fn unordered_dropped_early_loses_nothing() {
     let lab = Lab::default();
     let mut stream = (0..6).pool_map(3, lab.steps());
     assert_eq!(poll_next(&mut stream), Poll::Pending);
@@ -1467,7 +1467,7 @@ fn check_panics(panicking: &[usize], ordered: bool, mut stream: impl Stream<Item
 
 const PANICKING: [&[usize]; 5] = [&[0], &[19], &[5, 6, 7], &[0, 1, 18, 19], &[2, 4, 6, 8, 10]];
 
-fn a_panic_of_a_future_at_its_first_poll_passes_through_and_the_rest_goes_on<S: ActiveSet>(set: impl Fn() -> S) {
+fn a_panic_of_a_future_at_its_first_poll_passes_through_and_the_rest_continues<S: ActiveSet>(set: impl Fn() -> S) {
     for panicking in PANICKING {
         for (size, yields) in [(1, 0), (3, 0), (3, 2), (20, 1)] {
             let lab = lab_with_panics(panicking, yields);
@@ -1481,7 +1481,7 @@ fn a_panic_of_a_future_at_its_first_poll_passes_through_and_the_rest_goes_on<S: 
     }
 }
 
-fn a_panic_of_a_woken_future_passes_through_and_the_rest_goes_on<S: ActiveSet>(set: impl Fn() -> S) {
+fn a_panic_of_a_woken_future_passes_through_and_the_rest_continues<S: ActiveSet>(set: impl Fn() -> S) {
     let lab = Lab::default();
     let mut stream = (0..8).pool_map(4, lab.steps()).with_set(set());
     assert_eq!(poll_next(&mut stream), Poll::Pending);
@@ -1502,7 +1502,7 @@ fn a_panic_of_a_woken_future_passes_through_and_the_rest_goes_on<S: ActiveSet>(s
     lab.assert_each_dropped_once();
 }
 
-fn a_panic_of_the_closure_passes_through_and_the_rest_goes_on<S: ActiveSet>(set: impl Fn() -> S) {
+fn a_panic_of_the_closure_passes_through_and_the_rest_continues<S: ActiveSet>(set: impl Fn() -> S) {
     for panicking in PANICKING {
         for (size, yields) in [(1, 0), (3, 0), (3, 2), (20, 1)] {
             let (one, other) = (lab_with_panics(&[], yields), lab_with_panics(&[], yields));
@@ -1517,7 +1517,7 @@ fn a_panic_of_the_closure_passes_through_and_the_rest_goes_on<S: ActiveSet>(set:
     }
 }
 
-fn a_panic_of_the_source_passes_through_and_the_rest_goes_on<S: ActiveSet>(set: impl Fn() -> S) {
+fn a_panic_of_the_source_passes_through_and_the_rest_continues<S: ActiveSet>(set: impl Fn() -> S) {
     for yields in [0, 2] {
         let script = || {
             let items =
@@ -1626,7 +1626,7 @@ fn every_item_may_panic<S: ActiveSet>(set: impl Fn() -> S) {
 }
 
 #[test]
-fn an_await_goes_on_after_a_panic() {
+fn an_await_continues_after_a_panic() {
     let (lab, (_, waker)) = (lab_with_panics(&[3, 7], 1), Wakes::new());
     let mut all = pin!(awaited((0..20).pool_map(2, lab.steps())));
     let mut panics = 0;

@@ -1,7 +1,7 @@
-//! The pool goes on while its consumer is busy: `Progress`, `driven`, `drive`, `for_each`, and stages.
+//! The pool makes progress while its consumer is busy: `Progress`, `driven`, `drive`, `for_each`, and stages.
 //!
 //! Each deadlock comes with a twin that shows that `buffer_unordered`, or `buffered`, stops there for ever: on a paused
-//! clock, which comes to the limit at once when nothing is left to do.
+//! clock, which reaches the limit immediately when nothing is left to do.
 
 mod common;
 
@@ -147,13 +147,13 @@ async fn adaptors_between_stages() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_adaptor_that_ends_before_the_pool_below() {
+async fn an_adaptor_that_ends_before_the_upstream_pool() {
     let lock = &Shared::new();
     let work = async |x| lock.pass(x).await;
     let eat = async |_: u32| lock.use_it().await;
     // When `take` ends, futures behind the last item have, or are waiting for, the lock that the stage needs.
     let taken = (0..20).pool_map(4, work).take(11).driven().pool_map(1, work);
-    let done: Vec<_> = timeout(ms(10_000), taken.collect()).await.expect("goes on after the end");
+    let done: Vec<_> = timeout(ms(10_000), taken.collect()).await.expect("continues after the end");
     assert_eq!(done.len(), 11);
     assert!(ends((0..20).pool_map(4, work).take(11).driven().for_each(eat)).await);
 
@@ -162,7 +162,7 @@ async fn an_adaptor_that_ends_before_the_pool_below() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stages_above_one_that_has_ended_wait_for_what_is_in_flight_below() {
+async fn stages_downstream_of_one_that_has_ended_wait_for_what_is_in_flight_upstream() {
     let lock = &Shared::new();
     // The first item ends the stages above; one of the others has the lock by then.
     let slow_head = async |x| {
@@ -224,12 +224,12 @@ async fn a_pool_and_its_itermap_that_share_a_mutex() {
 
     let mut pool = Pool::new(4);
     let _ = pool.map_n(0..20, work);
-    let snoozing = async {
+    let starved = async {
         while pool.next().await.is_some() {
             lock.use_it().await;
         }
     };
-    assert!(!ends(snoozing).await);
+    assert!(!ends(starved).await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,7 +250,7 @@ async fn the_views_share_a_mutex() {
     assert!(ends(failing.fail_fast().for_each(async |_| lock.use_it().await)).await);
 }
 
-// Nobody snoozes.
+// No future is starved.
 
 /// Sleeps twice, and returns how long that took.
 async fn two_sleeps<T>(_: T) -> Duration {
@@ -287,8 +287,8 @@ async fn the_second_sleep_is_not_held_up_by_a_slow_consumer() {
 
     // How it is without: the second sleep ends only when somebody polls again.
     let slowest = Cell::new(ms(0));
-    let snoozing = stream::iter(0..12).map(two_sleeps).buffer_unordered(4);
-    snoozing
+    let starved = stream::iter(0..12).map(two_sleeps).buffer_unordered(4);
+    starved
         .for_each(async |took| {
             slowest.set(slowest.get().max(took));
             sleep(ms(100)).await;
@@ -309,7 +309,7 @@ fn a_full_max_finished_admits_nothing_and_what_is_in_flight_is_polled() {
             let (polls, gate) = (&polls, &gate);
             poll_fn(move |_| {
                 polls.set(polls.get() + 1);
-                // The first ones finish at once; the last one does only later.
+                // The first ones finish immediately; the last one does only later.
                 if x < size + max_finished || gate.get() { Poll::Ready(x) } else { Poll::Pending }
             })
         });
@@ -383,10 +383,10 @@ fn progress_is_ready_when_nothing_is_in_flight() {
 }
 
 #[test]
-fn progress_of_a_stage_is_that_of_the_stages_below() {
+fn progress_of_a_stage_is_that_of_the_upstream_stages() {
     let gate = Rc::new(Cell::new(false));
     let polled = Cell::new(0);
-    let below = (0..3).pool_map(3, |x| {
+    let upstream = (0..3).pool_map(3, |x| {
         let (gate, polled) = (Rc::clone(&gate), &polled);
         poll_fn(move |cx| {
             polled.set(polled.get() + 1);
@@ -398,18 +398,18 @@ fn progress_of_a_stage_is_that_of_the_stages_below() {
         })
     });
     // The stage is full with the first item.
-    let mut stage = below.pool_map(1, |_| pending::<()>());
+    let mut stage = upstream.pool_map(1, |_| pending::<()>());
     for _ in 0..5 {
         let before = polled.get();
         assert!(progress(&mut stage).is_pending());
-        assert!(polled.get() > before, "those below are polled while the stage is full");
+        assert!(polled.get() > before, "those upstream are polled while the stage is full");
         assert!(poll_next(&mut stage).is_pending());
     }
     gate.set(true);
     let _ = progress(&mut stage);
     let before = polled.get();
     let _ = progress(&mut stage);
-    assert_eq!(polled.get(), before, "all below have finished");
+    assert_eq!(polled.get(), before, "all upstream have finished");
 }
 
 #[test]
@@ -451,20 +451,23 @@ fn a_busy_stage_does_not_starve_the_one_before() {
             Poll::Pending
         })
     }
-    let (below, above) = (Cell::new(0_u64), Cell::new(0_u64));
+    let (upstream, downstream) = (Cell::new(0_u64), Cell::new(0_u64));
     let mut all = pin!(
         (0..10)
-            .pool_map(4, |x| if x < 2 { ready(()).left_future() } else { forever(&below).right_future() })
+            .pool_map(4, |x| if x < 2 { ready(()).left_future() } else { forever(&upstream).right_future() })
             .unordered()
-            .pool_map(2, |()| forever(&above))
+            .pool_map(2, |()| forever(&downstream))
             .for_each(ready)
     );
     for _ in 0..100 {
-        let (b, a) = (below.get(), above.get());
+        let (b, a) = (upstream.get(), downstream.get());
         assert!(all.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        assert!(below.get() > b && above.get() > a);
+        assert!(upstream.get() > b && downstream.get() > a);
     }
-    assert!(below.get() * 10 > above.get() && above.get() * 10 > below.get(), "{below:?} {above:?}");
+    assert!(
+        upstream.get() * 10 > downstream.get() && downstream.get() * 10 > upstream.get(),
+        "{upstream:?} {downstream:?}"
+    );
 }
 
 /// However many stages share the polls of a call: each fills its slots, and polls all that is in them.
@@ -474,7 +477,7 @@ fn busy_stages_do_not_starve_those_before() {
     let polls = [(); 6].map(|()| RefCell::new(Vec::new()));
     let stage = |index: usize| {
         let (polls, mut started) = (&polls[index], 0);
-        // So many go on to the next stages as these have slots.
+        // So many pass to the next stages as these have slots.
         let pass = SIZE * (5 - index);
         move |()| {
             started += 1;
@@ -622,9 +625,9 @@ fn wake_ups_from_other_threads_of_consumer_and_pool() {
 }
 
 #[test]
-fn progress_is_pending_while_stages_below_have_something_in_flight() {
-    let below = (0..3).pool_map(3, |x| if x == 0 { ready(x).left_future() } else { pending().right_future() });
-    let mut stage = below.unordered().pool_map(1, ready).max_finished(0);
+fn progress_is_pending_while_upstream_stages_have_something_in_flight() {
+    let upstream = (0..3).pool_map(3, |x| if x == 0 { ready(x).left_future() } else { pending().right_future() });
+    let mut stage = upstream.unordered().pool_map(1, ready).max_finished(0);
     for _ in 0..3 {
         assert!(progress(&mut stage).is_pending());
     }
@@ -632,9 +635,9 @@ fn progress_is_pending_while_stages_below_have_something_in_flight() {
 }
 
 #[test]
-fn progress_is_pending_while_something_is_in_flight_below_a_stage_that_has_ended() {
+fn progress_is_pending_while_something_is_in_flight_upstream_of_a_stage_that_has_ended() {
     let polled = &Cell::new(0);
-    let below = (0..3).pool_map(3, |x| {
+    let upstream = (0..3).pool_map(3, |x| {
         poll_fn(move |cx| {
             if x == 0 {
                 return Poll::Ready(x);
@@ -644,7 +647,7 @@ fn progress_is_pending_while_something_is_in_flight_below_a_stage_that_has_ended
             Poll::Pending
         })
     });
-    let mut stage = below.take(1).driven().pool_map(1, ready).pool_map(1, ready);
+    let mut stage = upstream.take(1).driven().pool_map(1, ready).pool_map(1, ready);
     assert_eq!(poll_next(&mut stage), Poll::Ready(Some(0)));
     for _ in 0..3 {
         let before = polled.get();
@@ -668,7 +671,7 @@ fn progress_gathers_the_batch_under_way() {
 // `driven`.
 
 #[tokio::test(start_paused = true)]
-async fn what_is_in_flight_below_an_adaptor_goes_on_after_its_end() {
+async fn what_is_in_flight_upstream_of_an_adaptor_makes_progress_after_its_end() {
     let done = Cell::new(0);
     let work = async |x: u32| {
         sleep(ms(10)).await;
@@ -680,7 +683,7 @@ async fn what_is_in_flight_below_an_adaptor_goes_on_after_its_end() {
         sleep(ms(100)).await;
         done.get()
     };
-    // The stage has room, and so finds out about the end at once.
+    // The stage has a free slot, and so finds out about the end immediately.
     let seen: Vec<_> = (0..4).pool_map(2, work).take(1).driven().pool_map(2, busy).collect().await;
     assert_eq!(seen, [4], "all that was started, and more while the max_finished was not full, has finished meanwhile");
 }
@@ -710,9 +713,9 @@ fn driven_polls_its_adaptor_one_item_ahead() {
 }
 
 #[test]
-fn driven_polls_the_pool_below_on_every_poll() {
+fn driven_polls_the_upstream_pool_on_every_poll() {
     let polled = &Cell::new(0);
-    let below = (0..6).pool_map(3, |x| {
+    let upstream = (0..6).pool_map(3, |x| {
         poll_fn(move |cx| {
             if x % 2 == 0 {
                 return Poll::Ready(x);
@@ -724,7 +727,7 @@ fn driven_polls_the_pool_below_on_every_poll() {
     });
     // Its adaptor has an item without polling the pool, or waits, or has one ahead, or has ended.
     let mut wait = true;
-    let then = below.unordered().then(|x| {
+    let then = upstream.unordered().then(|x| {
         wait = !wait;
         if wait { yield_now().map(move |()| x).left_future() } else { ready(x).right_future() }
     });
@@ -759,11 +762,11 @@ fn a_call_polls_at_most_64_futures_more_behind_an_adaptor() {
                 Poll::Pending
             })
         };
-        let below = || (0..500).pool_map(size, work).unordered().map(|x| x).driven();
+        let upstream = || (0..500).pool_map(size, work).unordered().map(|x| x).driven();
         let futures: [Pin<Box<dyn Future<Output = ()> + '_>>; 3] = [
-            Box::pin(below().for_each(async |_| ())),
-            Box::pin(below().pool_map(5, async |_| ()).for_each(async |()| ())),
-            Box::pin(async { drop(below().pool_map(5, async |_| ()).await) }),
+            Box::pin(upstream().for_each(async |_| ())),
+            Box::pin(upstream().pool_map(5, async |_| ()).for_each(async |()| ())),
+            Box::pin(async { drop(upstream().pool_map(5, async |_| ()).await) }),
         ];
         for mut future in futures {
             let (wakes, waker) = Wakes::new();
@@ -781,7 +784,7 @@ fn a_call_polls_at_most_64_futures_more_behind_an_adaptor() {
     }
 }
 
-/// One finishes at once, the others are busy for ever.
+/// One finishes immediately, the others are busy for ever.
 fn one_or_busy(polls: &Cell<usize>, x: u32) -> Pin<Box<dyn Future<Output = u32> + '_>> {
     Box::pin(poll_fn(move |cx| {
         polls.set(polls.get() + 1);
@@ -804,8 +807,9 @@ fn most_polls(polls: &Cell<usize>, stream: impl Stream) -> usize {
     (0..100).map(call).max().unwrap()
 }
 
-/// Returns the most polls of a call below an adaptor below a stage that is full with the one item of the stream.
-fn below_a_full_stage<S: Progress>(polls: &Cell<usize>, stream: S) -> usize {
+/// Returns the most polls of a call upstream of an adaptor that is upstream of a stage that is full with the one item
+/// of the stream.
+fn upstream_of_a_full_stage<S: Progress>(polls: &Cell<usize>, stream: S) -> usize {
     most_polls(polls, stream.map(drop).driven().pool_map(1, |()| pending::<()>()))
 }
 
@@ -829,25 +833,28 @@ fn full_stages_behind_adaptors_leave_a_call_its_bound() {
     let mut kept = [Pool::new(30), Pool::new(30)];
     let [flat, keyed] = &mut kept;
     let most = [
-        ("chain", below_a_full_stage(polls, chain())),
-        ("unordered_set", below_a_full_stage(polls, chain().with_set(UnorderedSet))),
-        ("in place", below_a_full_stage(polls, in_place())),
-        ("in place, indexed", below_a_full_stage(polls, in_place().indexed())),
-        ("inline pool", below_a_full_stage(polls, inline_pool)),
-        ("catch_unwind", below_a_full_stage(polls, (0..99).pool_map(30, work).catch_unwind())),
-        ("indexed", below_a_full_stage(polls, chain().indexed())),
-        ("batches", below_a_full_stage(polls, chain().batches(|_| true))),
-        ("timed batches", below_a_full_stage(polls, chain().batches(|_| true).timeout(pending::<()>))),
-        ("pool", below_a_full_stage(polls, pool())),
-        ("itermap", below_a_full_stage(polls, flat.itermap(0..99, work))),
-        ("keyed itermap", below_a_full_stage(polls, keyed.itermap(0..99, work).keyed())),
-        ("by reference", below_a_full_stage(polls, by_reference)),
-        ("pinned", below_a_full_stage(polls, Pin::new(pinned))),
-        ("two adaptors", below_a_full_stage(polls, chain().map(|x| x).inspect(|_| ()))),
-        ("driven twice", below_a_full_stage(polls, chain().map(|x| x).driven())),
-        ("below a stage", below_a_full_stage(polls, chain().pool_map(2, ready))),
-        ("below a stage that catches", below_a_full_stage(polls, chain().pool_map(2, ready).catch_unwind())),
-        ("scan", below_a_full_stage(polls, chain().scan((), |(), x| ready(Some(x))))),
+        ("chain", upstream_of_a_full_stage(polls, chain())),
+        ("unordered_set", upstream_of_a_full_stage(polls, chain().with_set(UnorderedSet))),
+        ("in place", upstream_of_a_full_stage(polls, in_place())),
+        ("in place, indexed", upstream_of_a_full_stage(polls, in_place().indexed())),
+        ("inline pool", upstream_of_a_full_stage(polls, inline_pool)),
+        ("catch_unwind", upstream_of_a_full_stage(polls, (0..99).pool_map(30, work).catch_unwind())),
+        ("indexed", upstream_of_a_full_stage(polls, chain().indexed())),
+        ("batches", upstream_of_a_full_stage(polls, chain().batches(|_| true))),
+        ("timed batches", upstream_of_a_full_stage(polls, chain().batches(|_| true).timeout(pending::<()>))),
+        ("pool", upstream_of_a_full_stage(polls, pool())),
+        ("itermap", upstream_of_a_full_stage(polls, flat.itermap(0..99, work))),
+        ("keyed itermap", upstream_of_a_full_stage(polls, keyed.itermap(0..99, work).keyed())),
+        ("by reference", upstream_of_a_full_stage(polls, by_reference)),
+        ("pinned", upstream_of_a_full_stage(polls, Pin::new(pinned))),
+        ("two adaptors", upstream_of_a_full_stage(polls, chain().map(|x| x).inspect(|_| ()))),
+        ("driven twice", upstream_of_a_full_stage(polls, chain().map(|x| x).driven())),
+        ("upstream of a stage", upstream_of_a_full_stage(polls, chain().pool_map(2, ready))),
+        (
+            "upstream of a stage that catches",
+            upstream_of_a_full_stage(polls, chain().pool_map(2, ready).catch_unwind()),
+        ),
+        ("scan", upstream_of_a_full_stage(polls, chain().scan((), |(), x| ready(Some(x))))),
     ];
     for (form, most) in most {
         let adaptors = if form == "driven twice" { 2 } else { 1 };
@@ -856,13 +863,13 @@ fn full_stages_behind_adaptors_leave_a_call_its_bound() {
 }
 
 #[test]
-fn busy_stages_above_and_below_an_adaptor_leave_a_call_its_bound() {
+fn busy_stages_on_both_sides_of_an_adaptor_leave_a_call_its_bound() {
     let polls = &Cell::new(0);
     let pass = |x| one_or_busy(polls, 0).map(move |_| x);
     let most = |size: u32| {
         // As many items as the last stage can have, then nothing but busy futures in all of them.
-        let below = (0..999).pool_map(64, |x| one_or_busy(polls, x / size)).unordered();
-        let between = below.map(|x| x).driven().pool_map(4, pass).pool_map(4, pass);
+        let upstream = (0..999).pool_map(64, |x| one_or_busy(polls, x / size)).unordered();
+        let between = upstream.map(|x| x).driven().pool_map(4, pass).pool_map(4, pass);
         most_polls(polls, between.pool_map(size as usize, |x| one_or_busy(polls, x + 1)))
     };
     let all: Vec<_> = (60..80).map(most).collect();
@@ -870,7 +877,7 @@ fn busy_stages_above_and_below_an_adaptor_leave_a_call_its_bound() {
 }
 
 #[test]
-fn what_was_cancelled_below_an_adaptor_is_not_taken_for_a_poll() {
+fn what_was_cancelled_upstream_of_an_adaptor_is_not_taken_for_a_poll() {
     let mut pool = Pool::new(4);
     let _ = pool.map_n(0..10, ready);
     assert_eq!(run(pool.by_ref().take(10).count()), 10);
@@ -883,7 +890,7 @@ fn what_was_cancelled_below_an_adaptor_is_not_taken_for_a_poll() {
 }
 
 #[test]
-fn an_item_of_an_adaptor_outlives_a_panic_of_the_pool_below() {
+fn an_item_of_an_adaptor_outlives_a_panic_of_the_upstream_pool() {
     // In the very poll in which the adaptor has the item.
     let passed = &Cell::new(false);
     let first_or_panic = |x| {
@@ -930,7 +937,7 @@ fn driven_ends_with_its_adaptor() {
 
 #[test]
 fn progress_passes_through_the_adaptors() {
-    /// Checks that progress reaches the pool below, and that nothing is lost.
+    /// Checks that progress reaches the upstream pool, and that nothing is lost.
     fn check<S: Progress>(name: &str, polled: &Cell<u32>, stream: S, items: usize) {
         let mut stream = Box::pin(stream);
         let before = polled.get();

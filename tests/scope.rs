@@ -136,7 +136,7 @@ fn the_body_is_called_at_once_and_polled_with_the_scope() {
 }
 
 #[test]
-fn tasks_go_on_whatever_the_body_awaits() {
+fn tasks_make_progress_whatever_the_body_awaits() {
     let done = Cell::new(0);
     let (send, receive) = oneshot::channel::<()>();
     let mut hand = Hand::new(local_scope(2, async |pool| {
@@ -153,7 +153,7 @@ fn tasks_go_on_whatever_the_body_awaits() {
 }
 
 #[test]
-fn the_body_goes_on_while_tasks_do() {
+fn the_body_makes_progress_while_tasks_do() {
     let (send, receive) = oneshot::channel::<()>();
     let mut hand = Hand::new(local_scope(1, async |pool| {
         let task = pool.spawn(receive).await;
@@ -474,7 +474,7 @@ fn a_spawn_dropped_before_the_start_drops_the_task_and_nothing_else() {
         }
         assert_eq!(pool.waiting(), 0);
         drop(pool.spawn(async { drop(three) }));
-        assert_eq!((pool.waiting(), drops.get()), (0, 1), "never pushed, so dropped at once");
+        assert_eq!((pool.waiting(), drops.get()), (0, 1), "never pushed, so dropped immediately");
         {
             let mut exec = pin!(pool.exec(async { drop(four) }));
             assert!((&mut exec).now_or_never().is_none());
@@ -517,7 +517,7 @@ fn an_exec_dropped_after_the_start_detaches_the_task() {
 }
 
 #[test]
-fn exec_runs_beside_the_others() {
+fn exec_runs_alongside_the_others() {
     run(local_scope(2, async |pool| {
         let stuck = pool.spawn(pending::<()>()).await;
         assert_eq!(pool.exec(async { 5 }).await.unwrap(), 5);
@@ -566,7 +566,7 @@ fn map_of_nothing_is_an_empty_vec_also_on_a_full_scope() {
 }
 
 #[test]
-fn map_waits_for_what_is_in_the_queue_and_goes_on_beside_others() {
+fn map_waits_for_what_is_in_the_queue_and_continues_alongside_others() {
     let order = RefCell::new(Vec::new());
     let note = |x| {
         let order = &order;
@@ -586,7 +586,7 @@ fn map_waits_for_what_is_in_the_queue_and_goes_on_beside_others() {
 }
 
 #[test]
-fn a_map_dropped_half_way_drops_the_rest_of_its_items() {
+fn a_map_dropped_early_drops_the_rest_of_its_items() {
     let (drops, make) = counter();
     let started = Cell::new(0);
     let items: Vec<_> = (0..10).map(|_| make()).collect();
@@ -604,7 +604,7 @@ fn a_map_dropped_half_way_drops_the_rest_of_its_items() {
         }
         assert_eq!(drops.get(), 8);
         pool.join().await;
-        assert_eq!((drops.get(), started.get()), (10, 2), "what was spawned goes on");
+        assert_eq!((drops.get(), started.get()), (10, 2), "what was spawned continues");
     }));
 }
 
@@ -991,13 +991,13 @@ fn a_lent_slot_is_taken_back_ahead_of_those_that_wait_to_start() {
         let inner = pool.clone();
         let parent = pool.spawn_n(async move {
             inner.spawn_n(async move { order.borrow_mut().push("child") }).await.unwrap();
-            order.borrow_mut().push("parent goes on");
+            order.borrow_mut().push("parent continues");
         });
         drop(pool.map_n(0..3, |_| async move { order.borrow_mut().push("other") }));
         parent.await.unwrap();
     }));
     // The others were spawned before the child.
-    assert_eq!(*order.borrow(), ["other", "other", "other", "child", "parent goes on"]);
+    assert_eq!(*order.borrow(), ["other", "other", "other", "child", "parent continues"]);
     order.borrow_mut().clear();
     run(local_scope(1, async |pool| {
         let order = &order;
@@ -1006,11 +1006,11 @@ fn a_lent_slot_is_taken_back_ahead_of_those_that_wait_to_start() {
             let child = inner.spawn_n(async move { order.borrow_mut().push("child") });
             drop(inner.map_n(0..3, |_| async move { order.borrow_mut().push("other") }));
             child.await.unwrap();
-            order.borrow_mut().push("parent goes on");
+            order.borrow_mut().push("parent continues");
         });
         parent.await.unwrap();
     }));
-    assert_eq!(*order.borrow(), ["child", "parent goes on", "other", "other", "other"]);
+    assert_eq!(*order.borrow(), ["child", "parent continues", "other", "other", "other"]);
 }
 
 #[test]
@@ -1023,7 +1023,7 @@ fn a_lent_slot_is_taken_back_also_when_several_tasks_end_at_once() {
         let inner = pool.clone();
         let parent = pool.spawn_n(async move {
             inner.exec(child_ends).await.unwrap().unwrap();
-            order.borrow_mut().push("parent goes on");
+            order.borrow_mut().push("parent continues");
         });
         while pool.len() < 2 {
             yield_now().await;
@@ -1037,7 +1037,7 @@ fn a_lent_slot_is_taken_back_also_when_several_tasks_end_at_once() {
     end_child.send(()).unwrap();
     end_other.send(()).unwrap();
     assert!(hand.settle().is_ready());
-    assert_eq!(*order.borrow(), ["parent goes on", "waiting"]);
+    assert_eq!(*order.borrow(), ["parent continues", "waiting"]);
 }
 
 #[test]
@@ -1183,7 +1183,7 @@ fn join_inside_a_task_waits_for_those_that_do_not_join() {
 
 #[test]
 fn tasks_that_join_are_released_together() {
-    // If the first to go on kept the others joined, it would wait for them, and they for it.
+    // If the first to continue kept the others joined, it would wait for them, and they for it.
     let out = run(local_scope(1, async |pool| {
         let (send, receive) = oneshot::channel();
         let (one, two) = (pool.clone(), pool.clone());
@@ -1254,7 +1254,7 @@ fn a_handle_that_left_its_task_is_not_mistaken_for_it() {
     let mut child = Hand::new(take.now_or_never().unwrap().unwrap());
     assert!(child.poll().is_pending());
     assert_eq!(pool.len(), 2);
-    // The handle was polled outside, so the task no longer waits for its scope: once it goes on it lends no more.
+    // The handle was polled outside, so the task no longer waits for its scope: once it continues it lends no more.
     go.send(()).unwrap();
     assert!(hand.settle().is_pending());
     assert_eq!((pool.len(), pool.active()), (1, 1));
@@ -1306,9 +1306,9 @@ fn cancelling_reaches_those_that_wait_and_those_that_are_active() {
         }
         assert_eq!((pool.active(), pool.waiting()), (2, 3));
         assert!(tasks[4].cancel() && tasks[4].is_finished());
-        assert_eq!((pool.active(), pool.waiting()), (2, 2), "counted out at once");
+        assert_eq!((pool.active(), pool.waiting()), (2, 2), "counted out immediately");
         assert!(tasks[0].cancel() && tasks[0].is_finished());
-        assert_eq!((pool.active(), pool.waiting()), (1, 2), "counted out at once");
+        assert_eq!((pool.active(), pool.waiting()), (1, 2), "counted out immediately");
         assert!(!tasks[0].cancel() && !tasks[4].cancel(), "twice is harmless");
         yield_now().await;
         assert_eq!((pool.active(), pool.waiting(), drops.get()), (2, 1, 2), "the slot is filled again");
@@ -1650,7 +1650,7 @@ fn settings_made_in_a_task_hold_at_once() {
 }
 
 #[test]
-fn a_lent_slot_is_taken_back_first_beside_many_that_wake_themselves() {
+fn a_lent_slot_is_taken_back_first_among_many_that_wake_themselves() {
     for spinners in [0, 5, 14, 19, 40] {
         let order = RefCell::new(Vec::new());
         let stop = Cell::new(false);
@@ -1763,7 +1763,7 @@ fn a_map_on_a_scope_that_ended_while_paused_ends() {
 }
 
 #[test]
-fn a_map_goes_on_with_its_next_item_after_the_end_though_room_was_offered_to_another() {
+fn a_map_continues_with_its_next_item_after_the_end_though_room_was_offered_to_another() {
     let (handle, leave) = (Rc::new(RefCell::new(None)), Rc::new(RefCell::new(None)));
     let (handing, leaving) = (Rc::clone(&handle), Rc::clone(&leave));
     let mut scope = Hand::new(local_scope(1, async move |pool: LocalScope<'static>| {
@@ -2260,7 +2260,7 @@ proptest! {
             if poll.is_ready() {
                 break;
             }
-            // At rest: no room, or nothing waits, or the scope will be polled at once.
+            // At rest: no room, or nothing waits, or the scope will be polled immediately.
             prop_assert!(woken || pool.active() >= pool.size() || pool.waiting() == 0);
             prop_assert!(woken, "stuck: {pool:?}");
         }

@@ -39,7 +39,7 @@ fn a_scope_is_send() {
 fn panicked<T>(result: Result<T, TaskError>) -> futures_pool::Panic {
     match result {
         Err(TaskError::Panicked(panic)) => panic,
-        Err(stopped) => panic!("{stopped:?}"),
+        Err(error) => panic!("{error:?}"),
         Ok(_) => panic!("no panic"),
     }
 }
@@ -122,7 +122,7 @@ async fn recursion_by_a_function_that_returns_a_boxed_future() {
 // Panics.
 
 #[test]
-fn a_panic_of_a_task_is_its_own_and_the_others_go_on() {
+fn a_panic_of_a_task_is_its_own_and_the_others_continue() {
     let out = run(scope(2, async |pool| {
         let text = pool.spawn_n(async { panic!("no {}", 7) }.map(|()| ()));
         let value = pool.spawn_n(async { panic_any(8_u8) }.map(|()| ()));
@@ -353,15 +353,15 @@ fn a_panic_of_the_body_with_tasks_whose_destructors_panic_does_not_abort() {
 
 #[test]
 fn stopped_is_an_error_that_says_what_happened() {
-    let stopped = run(scope(1, async |pool| {
+    let errors = run(scope(1, async |pool| {
         let task = pool.spawn_n(pending::<()>());
         task.cancel();
         [task.await.unwrap_err(), pool.exec(async { panic!("why") }).await.unwrap_err()]
     }));
-    let texts = stopped.each_ref().map(ToString::to_string);
+    let texts = errors.each_ref().map(ToString::to_string);
     assert_eq!(texts, ["the task was cancelled", "the task panicked: why"]);
-    assert!(stopped[0].is_cancelled() && stopped[1].is_panic());
-    let boxed: Box<dyn std::error::Error + Send + Sync> = Box::new(stopped.into_iter().next_back().unwrap());
+    assert!(errors[0].is_cancelled() && errors[1].is_panic());
+    let boxed: Box<dyn std::error::Error + Send + Sync> = Box::new(errors.into_iter().next_back().unwrap());
     assert!(boxed.source().is_some());
 }
 
@@ -481,7 +481,7 @@ fn a_thread_that_waits_for_room_is_not_mistaken_for_a_task() {
 fn an_iterwait_keeps_what_spawn_gave_while_the_task_was_first_polled() {
     let (handle, handles) = std::sync::mpsc::channel();
     let (entered, is_entered) = std::sync::mpsc::channel();
-    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+    let (resume, may_resume) = std::sync::mpsc::channel::<()>();
     let (end, ends) = oneshot::channel::<()>();
     let (all_done, is_done) = oneshot::channel::<()>();
     let scope = thread::spawn(move || {
@@ -493,7 +493,7 @@ fn an_iterwait_keeps_what_spawn_gave_while_the_task_was_first_polled() {
     let pool = handles.recv().unwrap();
     let mut spawn = Box::pin(pool.spawn(async move {
         entered.send(()).unwrap();
-        may_go_on.recv().unwrap();
+        may_resume.recv().unwrap();
         ends.await.unwrap();
         7
     }));
@@ -505,7 +505,7 @@ fn an_iterwait_keeps_what_spawn_gave_while_the_task_was_first_polled() {
     };
     let mut stream = iterwait([task]);
     assert!(stream.poll_next_unpin(cx).is_pending());
-    go_on.send(()).unwrap();
+    resume.send(()).unwrap();
     end.send(()).unwrap();
     assert!(matches!(block_on(stream.next()), Some(Ok(7))));
     all_done.send(()).unwrap();
@@ -694,7 +694,7 @@ fn cancel_all_from_threads_while_tasks_start_and_end() {
                 for _ in 0..2000 {
                     pool.cancel_all();
                     thread::yield_now();
-                    // Never more than there can be, whatever is going on.
+                    // Never more than there can be, whatever else happens.
                     assert!(pool.active() <= 4 && pool.waiting() < 100 && pool.len() < 100, "{pool:?}");
                 }
             });

@@ -373,7 +373,7 @@ fn hammer(waker: &Waker, stop: &AtomicBool) {
     }
 }
 
-/// Gives its waker away, and ends at once or after so many more polls.
+/// Gives its waker away, and ends immediately or after so many more polls.
 struct GivesWaker {
     to: Sender<Waker>,
     polls: usize,

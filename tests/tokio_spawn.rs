@@ -1,13 +1,15 @@
-//! Inside `tokio::spawn`, on several threads, with borrowed items.
+//! Streams of the pool inside `tokio::spawn`, on several threads, with borrowed items.
 //!
-//! That it compiles is most of the test. With `buffer_unordered` and its like, an async block that borrows its items is
-//! refused there: "implementation of `FnOnce` is not general enough", or "of `Send`". To tell whether the block is
-//! `Send`, the compiler forgets what it knew of lifetimes, and a projection in a field (`St::Item`, `Fut::Output`) then
-//! has to hold for any of them: rust-lang/rust issues #89976 and #129787. So each of these tests stands for one form of
-//! the stream whose fields might hold such a projection.
+//! Most of the test is that it compiles. To tell whether an async block is `Send`, the compiler forgets what it knew of
+//! lifetimes. A bound, or a projection in a field (`St::Item`, `Fut::Output`), then has to hold for any of them, and
+//! correct code is refused: "implementation of `FnOnce` is not general enough", or "of `Send`" (rust-lang/rust issues
+//! #89976 and #129787). `buffer_unordered` and its like are refused that way if their items are borrowed.
 //!
-//! Of the adaptors of `StreamExt`, those that keep an item (`filter`, `peekable`, `chunks`, `concat`) do name
-//! `St::Item` in a field, and are refused on a stream of ours as on any other whose items were made by a closure.
+//! The impls of `PoolMap` have no bounds that could fail there (see `src/design.rs`), so everything compiles on it. Each of
+//! these tests takes one form, runs it in a spawned task, and checks its results: mappers that are closures, functions and
+//! async closures; all views; batches; `fail_fast` and `catch_unwind`; two stages; a stream as the source; boxed and opaque
+//! streams; nested pools; the other set; `Pool`. What `StreamExt` puts around a stream (`filter`, `peekable`, `chunks`) is
+//! compiled by `tests/types.rs`.
 
 use std::future::ready;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! That no call of a scope goes on for ever, and that each has its turn: the body, the tasks, and what is asked of the scope
+//! That no call of a scope runs for ever, and that each has its turn: the body, the tasks, and what is asked of the scope
 //! by its handles.
 
 mod common;

@@ -93,7 +93,7 @@ const FUTURE_USES: [(&str, &str); 5] = [
     ("in_join_all", "let _ = join_all([_F_]).await;"),
 ];
 
-/// Uses of a stream, which stands for `_S_`, beside those of the future that collects it.
+/// Uses of a stream, which stands for `_S_`, alongside those of the future that collects it.
 const STREAM_USES: [(&str, &str); 12] = [
     ("next", "let mut s = pin!(_S_); while let Some(x) = s.next().await { yield_now().await; drop(x); }"),
     ("next_in_select", "let mut s = pin!(_S_); tokio::select! { _ = s.next() => {} () = pending() => {} }"),

@@ -257,7 +257,7 @@ fn a_late_waker_of_a_pool_without_futures_does_not_keep_the_task_busy() {
     assert_eq!(task.settle(&mut stream), []);
     hall.open(0);
     assert_eq!(task.settle(&mut stream), [0]);
-    // Told as the task is woken, and then beside that.
+    // Told as the task is woken, and then in addition to that.
     hall.wake(0);
     hall.wake(0);
     let before = task.wakes.count();
@@ -388,26 +388,26 @@ fn a_panicking_destructor_of_a_waker_does_not_deafen_the_pool() {
     assert_eq!(tasks[2].settle(&mut stream), [0]);
 }
 
-/// Below, 0 to 2 are ready and the rest waits. Above, 0 waits, and 1 makes room in a later round of the same call: so the
-/// stage below, which had been left to itself, gives one more item and starts another future.
+/// Upstream, 0 to 2 are ready and the rest waits. Downstream, 0 waits, and 1 frees a slot in a later round of the same
+/// call. So the upstream stage, which had not been polled meanwhile, gives one more item and starts another future.
 #[test]
-fn a_stage_below_is_heard_after_it_gave_an_item_in_a_later_round() {
-    let (below, above) = (Hall::new(8), Hall::new(8));
+fn an_upstream_stage_is_heard_after_it_gave_an_item_in_a_later_round() {
+    let (upstream, downstream) = (Hall::new(8), Hall::new(8));
     for number in 0..3 {
-        below.open(number);
+        upstream.open(number);
     }
-    let mut stream = (0..8).pool_map(2, |number| below.pass(number)).pool_map(2, async |number| {
+    let mut stream = (0..8).pool_map(2, |number| upstream.pass(number)).pool_map(2, async |number| {
         if number == 1 {
             yield_now().await;
             number
         } else {
-            above.pass(number).await
+            downstream.pass(number).await
         }
     });
     let task = Task::new();
     assert!(task.poll(&mut stream).is_pending());
     assert_eq!((stream.active(), task.wakes.count()), (2, 0));
-    below.open(3);
+    upstream.open(3);
     assert_eq!(task.wakes.count(), 1);
 }
 

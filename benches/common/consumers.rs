@@ -1,4 +1,4 @@
-//! A consumer that is ready at once: what it costs that the pool could go on while it is not.
+//! A consumer that is ready immediately: what it costs that the pool could make progress while it is not.
 
 use std::cell::Cell;
 use std::future::{Ready, ready};

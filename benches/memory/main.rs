@@ -1,4 +1,4 @@
-//! What the pool costs beside its peers, in memory.
+//! What the pool costs compared with its peers, in memory.
 //!
 //! ```text
 //! cargo bench --bench memory    # some seconds; --profile release spares the link-time optimisation
@@ -8,10 +8,10 @@
 //!   over `n`, so that what is allocated once does not count. The workloads are those of `cargo bench --bench peers`,
 //!   but for those whose futures themselves allocate.
 //! - **Bytes a future**, while it waits and while it is active: what the heap has grown by, over the number of futures.
-//!   That number is a power of two, as a queue doubles its room when it is full: with one future more it would be up to
+//!   That number is a power of two, as a queue doubles its capacity when it is full: with one future more it would be up to
 //!   twice as much.
 //! - **`usize::MAX`** as a size and a bound on results: the bytes of a pool that has just been made, and all that is allocated
-//!   while it runs some futures, beside the same with a size that fits.
+//!   while it runs some futures, next to the same with a size that fits.
 //!
 //! Bytes are those asked for; what the allocator itself adds to each allocation is not among them.
 

@@ -1,4 +1,4 @@
-//! What the pool costs beside its peers, in time.
+//! What the pool costs compared with its peers, in time.
 //!
 //! ```text
 //! cargo bench --bench peers                      # all workloads, sizes 1 to 16384: some ten minutes
@@ -29,7 +29,7 @@
 //! Who is not here, and why:
 //!
 //! - `limit` of futures-concurrency with `map` and `collect` does not keep its limit. `for_each` does, and takes part,
-//!   beside a `FutureGroup` that a loop keeps filled.
+//!   alongside a `FutureGroup` that a loop keeps filled.
 //! - The `JoinSet` on two threads has no part where the futures are woken by what only one thread knows of: `wake`,
 //!   `coop`, and `timers`, since tokio's clock can be paused only on a runtime with one thread.
 //! - The optional `tokio-coop` of futures-buffered is off, as it is by default.

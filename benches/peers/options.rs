@@ -8,7 +8,7 @@ use clap::Parser;
 use crate::common::{COOP, WORKLOADS};
 use crate::growth;
 
-/// What the pool costs beside its peers
+/// What the pool costs compared with its peers
 #[derive(Parser)]
 pub(crate) struct Options {
     /// Within a minute: fewer sizes, shorter and fewer rounds

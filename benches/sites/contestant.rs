@@ -10,7 +10,7 @@ pub(crate) struct Contestant {
     pub(crate) name: &'static str,
     /// What its program is called.
     pub(crate) program: &'static str,
-    /// What its program uses beside what all do.
+    /// What its program uses in addition to what all do.
     uses: &'static str,
     /// What its sites make a stream with. `CLOSURE` stands for what makes the futures of the numbers from 0 to `n`.
     stream: &'static str,

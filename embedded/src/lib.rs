@@ -19,7 +19,7 @@ use cortex_m_semihosting::debug;
 /// Ends the program.
 pub fn exit(success: bool) -> ! {
     debug::exit(if success { debug::EXIT_SUCCESS } else { debug::EXIT_FAILURE });
-    unreachable!("the debugger goes on");
+    unreachable!("the debugger continues");
 }
 
 /// Prints panics, and ends the program with a failure then, or if the processor reports a fault.

@@ -162,7 +162,7 @@ impl Log {
 }
 
 /// One request in flight, from its arrival until this is dropped: be it that the handler is at its end or that it is
-/// dropped halfway because the client has gone.
+/// dropped before completion because the client has gone.
 struct InFlight<'a>(&'a Log);
 
 impl<'a> InFlight<'a> {

@@ -68,7 +68,7 @@ where
     fn insert(self: Pin<&mut Self>, number: u64, future: F) -> usize {
         let this = self.project();
         let index = this.active.trailing_ones() as usize;
-        debug_assert!(index < N, "a future is started only while there is room");
+        debug_assert!(index < N, "a future is started only while a slot is free");
         *this.active |= 1 << index;
         let mut slot = this.slots.slot_mut(index).project();
         *slot.number = number;

@@ -6,7 +6,7 @@
 //! poll ends, also by a panic.
 //!
 //! Without the standard library there are no thread-local variables: there no poll is ever known to be under way, and ids and
-//! bits take no room.
+//! bits take no space.
 
 use core::marker::PhantomData;
 #[cfg(feature = "std")]

@@ -34,7 +34,7 @@ pub(crate) use self::unordered::CappedUnordered;
 
 /// The active sets that a pool can be on: [`SlotSet`], the default, [`UnorderedSet`], and [`InlineSet`].
 ///
-/// There is seldom a reason to name anything but the default. This trait is sealed; it is of use in bounds only.
+/// There is seldom a reason to name anything but the default. This trait is sealed: use it in bounds only.
 ///
 /// # Examples
 ///
@@ -104,8 +104,8 @@ pub struct SlotSet;
 ///
 /// - it allocates once per future, and costs several times as much time per item and per wake-up;
 /// - cancelling an active future looks at every active future;
-/// - a future that is started is polled once more than needed: at once, with a waker that does nothing, and again in its
-///   turn, since only then does `FuturesUnordered` give it a waker;
+/// - a future that is started is polled once more than needed: immediately, with a waker that does nothing, and again
+///   in its turn, since only then does `FuturesUnordered` give it a waker;
 /// - it wakes its task more often than needed, when two or more futures wake themselves;
 /// - if the destructor of a future panics that has finished later than at its first poll, its output is lost.
 ///

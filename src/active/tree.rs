@@ -32,7 +32,7 @@ pub struct Slots<const N: usize>;
 
 /// The numbers of slots that there may be inside a value: [`Slots<1>`](Slots) to `Slots<32>`.
 ///
-/// Of use for bounds; not meant to be implemented outside of this crate.
+/// Use it in bounds only. Do not implement it outside of this crate: what it asks for is hidden, and may change.
 ///
 /// # Examples
 ///

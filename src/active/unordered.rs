@@ -103,7 +103,7 @@ impl<F> CappedUnordered<F> {
         }
     }
 
-    /// Finds the future in a slot. A new one is found at once, since `FuturesUnordered` has the newest in front.
+    /// Finds the future in a slot. A new one is found immediately, since `FuturesUnordered` has the newest in front.
     fn entry(&mut self, slot: usize) -> Option<Pin<&mut Tracked<F>>> {
         Pin::new(&mut self.futures).iter_pin_mut().find(|entry| entry.slot == slot && entry.future.is_some())
     }

@@ -13,7 +13,8 @@ use super::{Chain, FailFast};
 use crate::engine::POLL_BUDGET;
 use crate::stream::{PoolMap, Wanted};
 
-/// The most results that room is made for in advance: a size hint may lie, and an endless source has none to keep to.
+/// The most results that capacity is reserved for in advance: a size hint may lie, and an endless source has none to
+/// keep to.
 const RESERVED: usize = 1024;
 
 /// The future of `.await` on a chain: all results in a `Vec`.
@@ -72,7 +73,7 @@ impl<M, T, E> Future for TryCollect<M, T, E> {
     }
 }
 
-/// Makes room for what is known to come.
+/// Reserves capacity for what is known to come.
 fn reserve<T>(stream: &impl Stream) -> Vec<T> {
     Vec::with_capacity(stream.size_hint().0.min(RESERVED))
 }

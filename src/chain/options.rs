@@ -179,7 +179,7 @@ impl<M, U, E> PoolMap<M, Result<U, E>> {
 
 /// The views, and the counts.
 impl<M, T> PoolMap<M, T> {
-    /// Gives pairs `(usize, T)`: the item's position in the source, beside its result.
+    /// Gives pairs `(usize, T)`: the item's position in the source, alongside its result.
     ///
     /// After [`fail_fast`](Self::fail_fast) it is a stream, which cannot be awaited.
     ///

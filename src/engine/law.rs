@@ -1,20 +1,22 @@
 //! The law: decides what the engine does next, from numbers alone.
 //!
-//! [`Law`] is what a pool remembers between calls, [`Call`] what it knows of the call under way. Both are plain values: no
-//! type parameter, no future, no waker. The driver (`run.rs`) does the [`Step`] that it is told to do, reports what came of
-//! it, and is told the next step.
+//! [`Law`] is what a pool remembers between calls, [`Call`] (`call.rs`) what it knows of the call under way. Both are plain
+//! values: no type parameter, no future, no waker. The driver (`run.rs`) does the [`Step`] that it is told to do, reports
+//! what came of it, and is told the next step.
 //!
 //! # What is promised, and where
 //!
 //! 1. **No more.** The only place that lets a future start is [`Law::may_start`]; the only place that counts it is
 //!    [`Law::started`], which asserts that there was a free slot. So at most `size` futures are active.
-//! 2. **No less.** A call ends in one of three ways. [`Step::Offer`] and [`Step::Rest`] are chosen only when `may_start` is
-//!    false or the source has nothing to start; [`Step::Yield`] only when the poll budget is used up. Each asserts so. Hence a
-//!    slot that becomes free is filled before a result is handed over.
+//! 2. **No less.** While polls are left, a call ends by [`Step::Offer`] or [`Step::Rest`] only when `may_start` is false or
+//!    the source has nothing to start, which is asserted. So a free slot is filled before a result is handed over. Without
+//!    polls left, a call hands over what is due, or wakes its task by [`Step::Yield`], and the next call continues.
 //! 3. **Fair.** A call has a budget of [`POLL_BUDGET`] polls. Within it, three parties take turns of at most [`QUOTA`] polls:
-//!    the woken futures, those that wait to start, and what is upstream (the pools that feed this one). The rotation goes on
-//!    from call to call: a call that ends because its budget is used up leaves the first turn of the next call to the next
-//!    party. So no party is starved, however small the budget and however busy the others are.
+//!    the woken futures, those that wait to start, and what is upstream (the pools that feed this one). The rotation
+//!    continues from call to call: when the budget is used up, the first turn of the next call is the next party's. So no
+//!    party is starved, however small the budget and however busy the others are.
+//!
+//! `law_tests.rs` makes every choice in every state, for small numbers, and asserts these three without reading the law.
 //!
 //! # The inputs that only some pools have
 //!
@@ -24,6 +26,8 @@
 //! starts however many results are held, because they all wait for it.
 
 use core::mem;
+
+use super::call::{Budget, Call, Counts, Goal, Party, Source, Upstream};
 
 /// The most futures that one call polls, those that it starts included.
 pub(crate) const POLL_BUDGET: usize = 64;
@@ -41,7 +45,7 @@ pub(crate) enum Step {
     PollWoken,
     /// Take one future from the source, and poll it.
     Start,
-    /// Let the pools upstream make progress, with at most [`Call::allowance`] polls.
+    /// Let the pools upstream make progress, with at most [`Budget::turn`] polls.
     PollUpstream,
     /// Hand over a result, or, if the goal is [`Goal::Until`], ask whether it is reached.
     Offer,
@@ -51,83 +55,6 @@ pub(crate) enum Step {
     Yield,
     /// Drop everything but the result that is still wanted.
     Close,
-}
-
-/// What a call is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Goal {
-    /// To hand over the next result.
-    Next,
-    /// To make progress while no result is taken.
-    Progress,
-    /// To reach a condition of the caller's. The bound on results does not apply, as nobody could take one meanwhile.
-    Until,
-}
-
-/// Who takes turns, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Party {
-    Woken,
-    Waiting,
-    Upstream,
-    /// Nobody: what is not wanted any more has to be dropped first.
-    Closing,
-}
-
-impl Party {
-    const fn next(self) -> Self {
-        match self {
-            Self::Woken => Self::Waiting,
-            Self::Waiting => Self::Upstream,
-            Self::Upstream | Self::Closing => Self::Woken,
-        }
-    }
-
-    const fn before(self) -> Self {
-        match self {
-            Self::Woken | Self::Closing => Self::Upstream,
-            Self::Waiting => Self::Woken,
-            Self::Upstream => Self::Waiting,
-        }
-    }
-}
-
-/// What is known of the source in this call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Source {
-    /// It may have a future to start.
-    Unknown,
-    /// It will wake the task when it has one. It is not asked again in this call, as that may cost much each time.
-    Pending,
-    /// It has none.
-    Empty,
-    /// What waits must not start before a future has ended: it weighs too much, or its key is full.
-    NotEligible,
-}
-
-/// How far the pools upstream have come in this call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Upstream {
-    /// There are none.
-    Absent,
-    /// They were not polled, or a future was taken from them since.
-    NotPolled,
-    /// They had more to do when their turn was over.
-    OutOfBudget,
-    /// They have done all that they could.
-    UpToDate,
-}
-
-/// Why nothing was started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Nothing {
-    /// The source will wake the task when it has a future.
-    Pending,
-    /// The source has none.
-    Empty,
-    /// What waits must not start before a future has ended.
-    #[allow(dead_code, reason = "for admission by weight and by key")]
-    NotEligible,
 }
 
 /// See the [module](self).
@@ -165,61 +92,6 @@ pub(crate) struct Law {
     max_held: usize,
     /// How many polls there were in all calls, those upstream not included; wraps around.
     polls_used: usize,
-}
-
-/// What is known of a call. How much is left of its budget is known to the driver, who uses it up.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub(crate) struct Call {
-    goal: Goal,
-    turn: Party,
-    /// Whether a future may be woken, and whether the woken ones had their turn.
-    woken: bool,
-    had_turn: bool,
-    source: Source,
-    upstream: Upstream,
-    /// Whether the goal was asked for in this rotation.
-    just_asked: bool,
-    /// How much was left of the budget when the goal was last asked for, or the call began; and whether nothing had been
-    /// polled then since the time before.
-    asked_at: usize,
-    asked_idle: bool,
-}
-
-/// How much may be polled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Budget {
-    /// How many more futures may be polled in this call.
-    pub(crate) left: usize,
-    /// This turn is over when so many are left.
-    turn_end: usize,
-}
-
-impl Budget {
-    /// Gives a turn of so many polls.
-    #[inline(always)]
-    fn begin_turn(&mut self, polls: usize) {
-        self.turn_end = self.left.saturating_sub(polls);
-    }
-
-    /// How many more futures may be polled in this turn.
-    #[inline(always)]
-    pub(crate) fn turn(&self) -> usize {
-        self.left.saturating_sub(self.turn_end)
-    }
-
-    /// Returns whether another future may be polled in this turn.
-    #[inline(always)]
-    pub(crate) fn has_turn(&self) -> bool {
-        self.left > self.turn_end
-    }
-}
-
-/// How many results are due, and how many are held in all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Counts {
-    pub(crate) due: usize,
-    pub(crate) held: usize,
 }
 
 impl Law {
@@ -440,7 +312,7 @@ impl Law {
         (call, budget, (self.is_straight && budget.left > 0).then_some(step))
     }
 
-    /// Returns whether the turn of the woken futures goes on.
+    /// Returns whether the turn of the woken futures continues.
     #[inline(always)]
     pub(crate) fn may_poll_woken(&self, budget: Budget) -> bool {
         self.active > 0 && budget.has_turn()
@@ -621,7 +493,7 @@ impl Law {
     }
 
     /// The task was not parked, since a future was woken meanwhile. Maybe for nothing: late wake-ups count as polls, or this
-    /// could go on for ever.
+    /// could continue for ever.
     #[cold]
     #[inline(never)]
     pub(crate) fn not_parked(&mut self, call: &mut Call, mut budget: Budget, counts: Counts) -> (Step, Budget) {
@@ -634,53 +506,5 @@ impl Law {
     #[inline(always)]
     pub(crate) fn count_polls(&mut self, polls: usize) {
         self.polls_used = self.polls_used.wrapping_add(polls);
-    }
-}
-
-impl Call {
-    /// Returns whether no future was polled since the goal was last asked for, so that the call is about to end.
-    pub(crate) fn is_idle(&self, budget: Budget) -> bool {
-        self.asked_at == budget.left
-    }
-
-    /// No future is woken.
-    #[inline(always)]
-    pub(crate) fn none_woken(&mut self, none: bool) {
-        self.woken &= !none;
-    }
-
-    /// Futures were polled that may have been woken since.
-    #[inline(always)]
-    pub(crate) fn may_be_woken(&mut self) {
-        self.woken = true;
-    }
-
-    /// The source was asked for a future, and with it the pools upstream: futures there may be in flight that do not wake the
-    /// task unless they are polled again.
-    #[inline(always)]
-    pub(crate) fn asked_upstream(&mut self) {
-        self.upstream = Upstream::NotPolled;
-    }
-
-    /// The source had nothing to start.
-    #[inline(always)]
-    pub(crate) fn nothing_to_start(&mut self, why: Nothing) {
-        self.source = match why {
-            Nothing::Pending => Source::Pending,
-            Nothing::Empty => Source::Empty,
-            Nothing::NotEligible => Source::NotEligible,
-        };
-    }
-
-    /// A future has ended, so what was not eligible may be.
-    #[allow(dead_code, reason = "for admission by weight and by key")]
-    pub(crate) fn has_ended(&mut self) {
-        if self.source == Source::NotEligible {
-            self.source = Source::Unknown;
-        }
-    }
-
-    fn upstream_is_behind(&self) -> bool {
-        matches!(self.upstream, Upstream::NotPolled | Upstream::OutOfBudget) && self.source != Source::Pending
     }
 }

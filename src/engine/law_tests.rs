@@ -26,7 +26,8 @@ use std::string::String;
 use std::vec::Vec;
 use std::{eprintln, format, vec};
 
-use super::law::{Budget, Call, Counts, Goal, Law, Nothing, QUOTA, Step};
+use super::call::{Budget, Call, Counts, Goal, Nothing};
+use super::law::{Law, QUOTA, Step};
 
 /// By default, a future is started only while at most this many times the size of results are held.
 const HELD_PER_SLOT: usize = 16;

@@ -6,6 +6,7 @@
 //! [`law`] decides, [`run`] does. "No more, no less" is proved in the first, on one page; the second is all that is compiled
 //! for each pool.
 
+mod call;
 mod law;
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod law_tests;
@@ -15,7 +16,8 @@ use core::pin::Pin;
 
 use pin_project::pin_project;
 
-pub(crate) use self::law::{Goal, Law, POLL_BUDGET};
+pub(crate) use self::call::Goal;
+pub(crate) use self::law::{Law, POLL_BUDGET};
 pub(crate) use self::run::Unconditional;
 use crate::active::Set;
 use crate::finished::Finished;

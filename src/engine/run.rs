@@ -7,7 +7,8 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use super::Engine;
-use super::law::{Counts, Goal, Law, Nothing, Step};
+use super::call::{Counts, Goal, Nothing};
+use super::law::{Law, Step};
 use crate::active::{Set, Woken};
 use crate::finished::Finished;
 use crate::source::Source;

@@ -1,10 +1,11 @@
 //! [`Keyed`]: results as they finish, or by key.
 //!
-//! Results are in a queue, in the order in which they finished. One taken from its middle leaves a hole, which goes when it
-//! comes to the front, or when there are more holes than results. Each result has a *rank*, which is how many had finished
-//! before it, less the holes that were taken out; so the place of a result in the queue follows from its rank.
+//! Results are in a queue, in the order in which they finished. One taken from its middle leaves a tombstone. That is
+//! removed when it comes to the front, or when there are more tombstones than results. Each result has a *rank*, which
+//! is how many had finished before it, less the tombstones that were removed; so the place of a result in the queue
+//! follows from its rank.
 //!
-//! Those in *focus*, which an `itermap` or `map_all` waits for, are in a queue of their own besides.
+//! Those in *focus*, which an `itermap` or `map_all` waits for, also have a queue of their own.
 //!
 //! The index from numbers to ranks is made when somebody first asks for a future or a result by its key, and kept from
 //! then on: a pool that is only used as a stream does without.
@@ -19,10 +20,10 @@ use super::{Finished, Gathering};
 
 /// The finished results of a [`Pool`](crate::Pool), and where each future is that has left the queue.
 pub(crate) struct Keyed<T> {
-    /// Each result with its number. The first is no hole.
+    /// Each result with its number. The first is not a tombstone.
     results: VecDeque<Option<(u64, T)>>,
-    /// How many of these are holes.
-    holes: usize,
+    /// How many of these are tombstones.
+    tombstones: usize,
     /// How many results there ever were: the rank of the next one.
     executed: usize,
     /// The numbers in focus.
@@ -45,14 +46,14 @@ pub(crate) enum Place {
     Finished(usize),
 }
 
-/// So many holes are never too many.
-const HOLES: usize = 32;
+/// So many tombstones are never too many.
+const TOMBSTONES: usize = 32;
 
 impl<T> Keyed<T> {
     pub(crate) fn new() -> Self {
         Self {
             results: VecDeque::new(),
-            holes: 0,
+            tombstones: 0,
             executed: 0,
             focus: 0..0,
             focus_ended: 0,
@@ -160,31 +161,31 @@ impl<T> Keyed<T> {
     fn take_ranked(&mut self, rank: usize) -> Option<(u64, T)> {
         let place = rank.wrapping_sub(self.first_rank());
         let (number, output) = self.results.get_mut(place)?.take()?;
-        self.holes += 1;
+        self.tombstones += 1;
         if let Some(index) = &mut self.index {
             index.remove(&number);
         }
-        self.drop_holes();
+        self.drop_tombstones();
         Some((number, output))
     }
 
-    /// Keeps holes away from the front, and drops all of them if they are too many.
+    /// Keeps tombstones away from the front, and drops all of them if they are too many.
     #[cold]
     #[inline(never)]
-    fn drop_holes(&mut self) {
+    fn drop_tombstones(&mut self) {
         while let Some(None) = self.results.front() {
             self.results.pop_front();
-            self.holes -= 1;
+            self.tombstones -= 1;
         }
-        if self.holes > self.len() + HOLES {
-            self.close_ranks();
+        if self.tombstones > self.len() + TOMBSTONES {
+            self.compact();
         }
     }
 
-    /// Takes all holes out, which gives the results new ranks.
-    fn close_ranks(&mut self) {
+    /// Removes all tombstones, which gives the results new ranks.
+    fn compact(&mut self) {
         let first = self.first_rank();
-        let mut rank = first.wrapping_add(self.holes);
+        let mut rank = first.wrapping_add(self.tombstones);
         let mut focused = self.focused.iter_mut().peekable();
         for (place, result) in self.results.iter().enumerate() {
             if let Some(focused) = focused.next_if(|focused| **focused == first.wrapping_add(place)) {
@@ -193,7 +194,7 @@ impl<T> Keyed<T> {
             rank = rank.wrapping_add(usize::from(result.is_some()));
         }
         self.results.retain(Option::is_some);
-        self.holes = 0;
+        self.tombstones = 0;
         self.index_results();
     }
 }
@@ -203,8 +204,8 @@ impl<T> Keyed<T> {
     #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<(u64, T)> {
         let (number, output) = self.results.pop_front()??;
-        if self.holes > 0 {
-            self.drop_holes();
+        if self.tombstones > 0 {
+            self.drop_tombstones();
         }
         if let Some(index) = &mut self.index {
             index.remove(&number);
@@ -247,7 +248,7 @@ impl<T> Finished for Keyed<T> {
 
     #[inline(always)]
     fn len(&self) -> usize {
-        self.results.len() - self.holes
+        self.results.len() - self.tombstones
     }
 
     #[inline(always)]

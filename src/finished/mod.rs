@@ -49,7 +49,7 @@ pub trait Finished {
         self.due()
     }
 
-    /// Returns how large the size and the bound on results can be, so that the results of as many active futures fit beside
+    /// Returns how large the size and the bound on results can be, so that the results of as many active futures fit alongside
     /// as many that are held.
     fn capacity(&self) -> usize {
         usize::MAX

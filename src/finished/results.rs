@@ -80,7 +80,8 @@ impl<T> Results<T> {
         self.due + self.not_due
     }
 
-    /// Makes room for half as many again: by itself a queue would begin with four and double, which is much for a small pool.
+    /// Reserves capacity for half as many again: by itself a queue would begin with four and double, which is much for
+    /// a small pool.
     #[cold]
     #[inline(never)]
     fn grow(&mut self) {

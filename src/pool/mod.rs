@@ -30,7 +30,7 @@ use crate::stream::PoolMap;
 /// `(Key, T)`, or by key ([`wait`](Self::wait), [`take_result`](Self::take_result)).
 ///
 /// **Nothing runs unless the pool is polled**: by its stream, or by an `async` method while that is awaited. There are
-/// no tasks, and no handles that would drive the pool; a pool that is left alone stands still. So do its futures in
+/// no tasks, and no handles that would drive the pool; a pool that is left alone stalls. So do its futures in
 /// `while let Some(x) = pool.next().await { slow().await }` while `slow` runs; [`drive`](Self::drive) and
 /// [`for_each`](Self::for_each) are the cure.
 ///
@@ -222,11 +222,11 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
         Poll::Ready(key)
     }
 
-    /// Pushes a future into the queue if there is room for it: if `len() < size()`. Never waits, and never polls.
+    /// Pushes a future into the queue if there is a free slot for it: if `len() < size()`. Never waits, and never polls.
     ///
     /// # Errors
     ///
-    /// Gives the future back if there is no room.
+    /// Gives the future back if there is no free slot.
     ///
     /// # Examples
     ///
@@ -245,7 +245,7 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
 
     /// Starts the future as [`spawn`](Self::spawn) does, drives the pool until it has finished, and returns its output.
     ///
-    /// The other futures go on meanwhile, and keep their results. On a [paused](Self::pause) pool it never ends.
+    /// The other futures continue meanwhile, and keep their results. On a [paused](Self::pause) pool it never ends.
     ///
     /// # Cancel safety
     ///
@@ -280,10 +280,10 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
         output.await.expect("a future that was started has a result, unless its panic has passed through here")
     }
 
-    /// Drives the pool until the future with this key has finished, and returns its output: `None` at once if the pool
-    /// does not hold it.
+    /// Drives the pool until the future with this key has finished, and returns its output: `None` immediately if the
+    /// pool does not hold it.
     ///
-    /// The other futures go on meanwhile, and keep their results. For a future in the queue of a [paused](Self::pause)
+    /// The other futures continue meanwhile, and keep their results. For a future in the queue of a [paused](Self::pause)
     /// pool it never ends.
     ///
     /// # Cancel safety
@@ -324,7 +324,7 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
     /// Takes the result of the future with this key, if it has finished. Never waits, and never polls.
     ///
     /// In constant time, however many results are held. Wakes the task that last polled the pool if a future is waiting, as
-    /// the bound on results may have room for it now.
+    /// the bound on results may allow it now.
     ///
     /// # Examples
     ///
@@ -404,14 +404,14 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
     /// Maps the items through an async function, and returns the results in the order of the items.
     ///
     /// An item is taken only as a slot frees, after what is in the queue, so a million items queue nothing. The other
-    /// futures of the pool go on meanwhile, and keep their results. On a [paused](Self::pause) pool it never ends.
+    /// futures of the pool continue meanwhile, and keep their results. On a [paused](Self::pause) pool it never ends.
     ///
     /// It is the original's `map`, a name that belongs to `StreamExt` on a type that is a stream.
     ///
     /// # Cancel safety
     ///
-    /// Dropped half-way, it drops the items not taken; the futures already started, and the results there are, stay in
-    /// the pool.
+    /// Dropped before completion, it drops the items not taken; the futures already started, and the results there are,
+    /// stay in the pool.
     ///
     /// # Panics
     ///
@@ -450,16 +450,16 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
 
     /// Pushes `f(item)` into the queue for each item, and returns a stream of their results as they finish.
     ///
-    /// The other futures of the pool go on while the stream is polled, and keep their results. What the stream leaves
+    /// The other futures of the pool continue while the stream is polled, and keep their results. What the stream leaves
     /// when it is dropped stays in the pool: futures and results, those of a batch under way included.
     ///
     /// [`keyed`](PoolMap::keyed) and [`batches`](PoolMap::batches) are the other modes. In
-    /// `while let Some(x) = results.next().await { slow().await }` the futures stand still while `slow` runs;
+    /// `while let Some(x) = results.next().await { slow().await }` the futures stall while `slow` runs;
     /// [`for_each`](PoolMap::for_each) and [`drive`](crate::ProgressExt::drive) keep them going.
     ///
     /// # Cancel safety
     ///
-    /// The stream loses nothing when a call of `next` on it is dropped half-way.
+    /// The stream loses nothing when a call of `next` on it is dropped before it completes.
     ///
     /// # Panics
     ///
@@ -486,7 +486,7 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
         IterMap::new(self, numbers)
     }
 
-    /// Drops the future with this key, if it is waiting or active, and frees its place at once; returns whether it was.
+    /// Drops the future with this key, if it is waiting or active, and frees its place immediately; returns whether it was.
     ///
     /// `false` for one that has finished, was taken, or is unknown; a result stays to be taken.
     ///
@@ -775,7 +775,7 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
         self.engine.set_max_finished(results);
     }
 
-    /// Starts nothing new from now on; what is active goes on when polled.
+    /// Starts nothing new from now on; what is active continues when polled.
     ///
     /// # Examples
     ///

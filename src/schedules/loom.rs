@@ -4,9 +4,9 @@
 //! orders nothing (`Relaxed`), and each poll looks for it the same way: if the order of the ready bits were too weak, the poll
 //! might miss it, and loom would find the run in which it does.
 //!
-//! Threads are joined before the poller goes on for as long as its task has been woken; so a wake-up that is lost fails, and
-//! does not hang. A word has 2 bits here and a block 2 words (see `active/ready.rs`): slots 0 and 1 are in the first word, 2
-//! and 3 in the first block, 4 in the second, and 8 is under the second summary.
+//! Threads are joined before the poller continues for as long as its task has been woken; so a wake-up that is lost
+//! fails, and does not hang. A word has 2 bits here and a block 2 words (see `active/ready.rs`): slots 0 and 1 are in
+//! the first word, 2 and 3 in the first block, 4 in the second, and 8 is under the second summary.
 //!
 //! Each test tells how many schedules there were; `LOOM_MAX_PREEMPTIONS` sets a bound, or another than that of the test.
 
@@ -44,8 +44,8 @@ fn check(bound: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
     eprintln!("{}: {} schedules, preemptions: {bound:?}", thread.name().unwrap_or(""), count.load(Relaxed));
 }
 
-/// A task: how often it was woken, and how often of these its executor has taken note. It takes note only when all threads
-/// have ended, so loom need not see it.
+/// A task: how often it was woken, and how many of these wake-ups its executor has recorded. It records them only
+/// when all threads have ended, so loom need not see it.
 #[derive(Default)]
 struct Task {
     woken: Count,

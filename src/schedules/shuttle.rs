@@ -123,7 +123,7 @@ fn with_threads(size: usize, threads: Vec<Box<dyn FnOnce(&Scope<'static>) + Send
             pool.executed()
         }
     });
-    let handle = handle.expect("the body is called at once");
+    let handle = handle.expect("the body is called immediately");
     let threads = threads
         .into_iter()
         .map(|thread| {
@@ -166,7 +166,7 @@ fn threads_spawn_and_wait() {
     });
 }
 
-/// `spawn` and `exec` wait for room, in line; nobody is forgotten, and the size is kept.
+/// `spawn` and `exec` wait for a free slot, in line; nobody is forgotten, and the size is kept.
 #[test]
 fn threads_wait_for_room() {
     check(1, || {
@@ -483,7 +483,7 @@ fn the_scope_goes_while_threads_wait() {
                 }
             }
         });
-        let handle = handle.expect("the body is called at once");
+        let handle = handle.expect("the body is called immediately");
         let threads = [0, 1].map(|number| {
             let (pool, dropped) = (handle.clone(), Arc::clone(&dropped));
             spawn(move || {
@@ -528,7 +528,7 @@ fn the_scope_ends_while_a_thread_spawns() {
             handle = Some(pool);
             async {}
         });
-        let handle = handle.expect("the body is called at once");
+        let handle = handle.expect("the body is called immediately");
         let thread = spawn(move || {
             let result = run(handle.spawn_n(yield_now()));
             assert!(result.is_ok() || result.unwrap_err().is_cancelled());
@@ -554,7 +554,7 @@ fn the_scope_goes_from_thread_to_thread() {
                 pool.executed()
             }
         });
-        let handle = handle.expect("the body is called at once");
+        let handle = handle.expect("the body is called immediately");
         let user = spawn(move || {
             let tasks = handle.map_n(0..2, |_| event());
             run(handle.join());
@@ -638,7 +638,7 @@ fn any_operations(pool: &Scope<'static>, started: &Arc<Count>, ended: &Arc<Count
     let any_task = || any_task(pool, started, ended);
     let check = |kind: usize, result: Result<usize, TaskError>| match result {
         Ok(output) => assert_eq!(output, kind),
-        Err(stopped) => assert!(stopped.is_cancelled(), "{stopped:?}"),
+        Err(error) => assert!(error.is_cancelled(), "{error:?}"),
     };
     for _ in 0..thread_rng().gen_range(1..5) {
         match thread_rng().gen_range(0..12) {

@@ -17,7 +17,7 @@
 //!   that task, until it is over or dropped. The entry outlives a single poll, since a combinator in between need not
 //!   poll it every time.
 //! - A task that returns `Pending` with a wait entered is lent.
-//! - A lent task that is woken takes a free slot again before it goes on. If there is none it *claims* one: claims are
+//! - A lent task that is woken takes a free slot again before it continues. If there is none it *claims* one: claims are
 //!   served in their order, and before anything that waits to start.
 
 use alloc::collections::BTreeMap;
@@ -310,7 +310,7 @@ impl Control {
     /// How many items may be made tasks by the caller. A task may fill its own slot, which it lends as soon as it waits.
     pub(super) fn room(&self) -> usize {
         if self.closed.load(Acquire) {
-            // What is spawned now is cancelled at once.
+            // What is spawned now is cancelled immediately.
             return usize::MAX;
         }
         if self.is_paused() {
@@ -389,7 +389,7 @@ impl Control {
         self.cancel_before.load(Acquire)
     }
 
-    /// Takes note that all tasks with numbers below `before` are dropped.
+    /// Records that all tasks with numbers below `before` are dropped.
     pub(super) fn finish_cancelling(&self, before: Id) {
         self.state.with(|_| {
             let waiting = self.swept_waiting.swap(0, Relaxed);
@@ -826,7 +826,7 @@ impl State {
         self.next_key
     }
 
-    /// Takes note that a join waits inside a task, or elsewhere.
+    /// Records that a join waits inside a task, or elsewhere.
     fn begin_join(&mut self, task: Option<Id>) {
         if let Some(lender) = task.and_then(|task| self.lenders.get_mut(&(task as u64))) {
             lender.joins += 1;
@@ -834,7 +834,7 @@ impl State {
         }
     }
 
-    /// Takes note that it does not any more. The task may have been cancelled, and its entry be a new one.
+    /// Records that it does so no more. The task may have been cancelled, and its entry be a new one.
     fn end_join(&mut self, task: Option<Id>) {
         let lender = task.and_then(|task| self.lenders.get_mut(&(task as u64)));
         if let Some(lender) = lender.filter(|lender| lender.joins > 0) {

@@ -139,7 +139,7 @@ impl<B> Hub<B> {
 /// The boxes in which a scope keeps its tasks: those of [`scope`](super::scope()) take what is `Send`, those of
 /// [`local_scope`](super::local_scope) take everything.
 ///
-/// It is sealed, and of use in bounds only.
+/// It is sealed: use it in bounds only.
 ///
 /// # Examples
 ///
@@ -410,7 +410,7 @@ impl<'env, B> Scope<'env, B> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped half-way, it drops the items not taken; the tasks that there are are detached.
+    /// Dropped before completion, it drops the items not taken; the tasks that there are are detached.
     ///
     /// # Panics
     ///
@@ -459,7 +459,8 @@ impl<'env, B> Scope<'env, B> {
     ///
     /// # Cancel safety
     ///
-    /// The stream loses nothing when a call of `next` on it is dropped half-way. Dropping the stream cancels what is left of it.
+    /// The stream loses nothing when a call of `next` on it is dropped before it completes. Dropping the stream cancels
+    /// what is left of it.
     ///
     /// # Panics
     ///
@@ -539,7 +540,7 @@ impl<'env, B> Scope<'env, B> {
 
     /// Cancels all tasks that there are, the calling one included; returns how many there were.
     ///
-    /// They are counted out at once, and dropped before the scope's current or next poll returns.
+    /// They are counted out immediately, and dropped before the scope's current or next poll returns.
     ///
     /// # Examples
     ///
@@ -573,7 +574,7 @@ impl<'env, B> Scope<'env, B> {
     /// local_scope(1, async |pool| {
     ///     let tasks = pool.map_n(0..3, |_| pending::<()>());
     ///     assert_eq!(pool.len(), 3);
-    ///     tasks[0].cancel(); // counts out at once
+    ///     tasks[0].cancel(); // counts out immediately
     ///     assert_eq!(pool.len(), 2);
     ///     pool.cancel_all();
     /// })
@@ -739,7 +740,7 @@ impl<'env, B> Scope<'env, B> {
         self.control().set_size(size);
     }
 
-    /// Starts nothing new from now on; what is active goes on.
+    /// Starts nothing new from now on; what is active continues.
     ///
     /// A scope that is paused with tasks in the queue does not end.
     ///

@@ -32,7 +32,7 @@ use crate::sync::Arc;
 ///
 /// # Cancel safety
 ///
-/// Nothing is lost when a call of `next` on the stream is dropped half-way.
+/// Nothing is lost when a call of `next` on the stream is dropped before it completes.
 ///
 /// # Examples
 ///
@@ -217,8 +217,8 @@ impl<T> Drop for Arriving<T> {
 ///
 /// # Cancel safety
 ///
-/// Nothing is lost when a call of `next` on the stream is dropped half-way. Dropping the stream detaches the tasks that have
-/// not finished if [`iterwait`] has made it, and cancels them if `itermap` has.
+/// Nothing is lost when a call of `next` on the stream is dropped before it completes. Dropping the stream detaches the
+/// tasks that have not finished if [`iterwait`] has made it, and cancels them if `itermap` has.
 ///
 /// # Examples
 ///

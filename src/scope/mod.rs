@@ -1,20 +1,20 @@
 //! The scope: tasks of unlike types, handles, and work that spawns work. See [`scope()`].
 //!
-//! One future polls the body and the tasks. So the pool goes on whatever the body awaits, a task may
+//! One future polls the body and the tasks. So the pool makes progress whatever the body awaits, a task may
 //! borrow what lives outside the scope, and dropping the scope drops everything in it. Nothing is spawned on an executor.
 //!
-//! # What it promises
+//! # Guarantees
 //!
 //! - **No more and no less** than the size of the tasks are active at once; the body is not one of them. Tasks start in
 //!   the order in which they were spawned.
 //! - **No deadlock of its own making.** A task that waits for its own scope (for a [`Task`], [`exec`](Scope::exec),
 //!   [`map`](Scope::map), [`itermap`](Scope::itermap), [`join`](Scope::join)) lends its slot while it waits: it is not
 //!   active then, and another may run. It takes a free slot again, ahead of everything that waits to start, before it
-//!   goes on. So recursion that forks and joins ends at any size, 1 included. [`spawn`](Scope::spawn) inside a task
-//!   does not wait for room.
-//! - **A panic stays with its task**, as [`TaskError::Panicked`] (feature `std`); the body and the others go on. A panic of
-//!   the body drops the tasks and passes on.
-//! - **Cancelling is dropping.** A cancelled task is settled and counted out at once, and its future dropped before the
+//!   continues. So recursion that forks and joins ends at any size, 1 included. [`spawn`](Scope::spawn) inside a task
+//!   does not wait for a free slot.
+//! - **A panic stays with its task**, as [`TaskError::Panicked`] (feature `std`); the body and the others continue. A
+//!   panic of the body drops the tasks and passes on.
+//! - **Cancelling is dropping.** A cancelled task is settled and counted out immediately, and its future dropped before the
 //!   scope's current or next poll returns. Unlike a coroutine of Python's, a future cannot catch that.
 //! - No lock is held while code of the user's runs.
 //!
@@ -94,14 +94,14 @@ use crate::sync::Arc;
 /// Runs `body` together with the tasks that it spawns, of which at most `size` are active at once; gives the body's
 /// output when all tasks have ended.
 ///
-/// It is `async with AioPool(size) as pool:` of the original. The body is called at once, with a handle that may be
+/// It is `async with AioPool(size) as pool:` of the original. The body is called immediately, with a handle that may be
 /// cloned, also into tasks; it is polled, as the tasks are, when the scope is. Leaving the body joins. Tasks borrow what
 /// lives outside the scope, but not the body's own locals, as with `std::thread::scope`. A size of 0 is taken as 1.
 ///
 /// The tasks have to be `Send`, and so the scope is `Send` if its body is: it may run in `tokio::spawn`. For others there
 /// is [`local_scope`].
 ///
-/// See the [module](self) for what it promises.
+/// See the [module](self) for its guarantees.
 ///
 /// # Cancel safety
 ///
@@ -121,7 +121,7 @@ use crate::sync::Arc;
 /// # futures::executor::block_on(async {
 /// let text = String::from("borrowed");
 /// let total = futures_pool::scope(4, async |pool| {
-///     let a = pool.spawn(length(&text)).await; // there was room, it runs
+///     let a = pool.spawn(length(&text)).await; // a slot was free, it runs
 ///     let b = pool.spawn_n(async { [1, 2, 3] }); // queued; of another type
 ///     let c = pool.clone(); // for tasks that spawn more
 ///     pool.spawn_n(async move { c.exec(length("more")).await });
@@ -191,7 +191,7 @@ pub struct ScopeMachine<Fut, T, B: Future<Output = ()>> {
     tasks: Tasks<B>,
 }
 
-/// The tasks of a scope, and what wakes it besides.
+/// The tasks of a scope, and what else wakes it.
 struct Tasks<B: Future<Output = ()>> {
     engine: Engine<SlotVec<B>, Tally>,
     queue: Queue<B>,
@@ -262,7 +262,7 @@ impl<Fut: Future<Output = T>, T, B: Future<Output = ()>> ScopeMachine<Fut, T, B>
                 if tasks.ready.park(cx.waker()) {
                     return Poll::Pending;
                 }
-                // Woken for nothing, maybe: late wake-ups count as well, or this could go on for ever.
+                // Woken for nothing, maybe: late wake-ups count as well, or this could loop for ever.
                 budget -= 1;
             }
         }
@@ -301,7 +301,7 @@ impl<B: Future<Output = ()>> Tasks<B> {
         }
     }
 
-    /// Takes note of who was woken.
+    /// Records who was woken.
     fn look(&mut self) {
         look(&mut self.ready, &mut self.body_woken, &mut self.requests);
     }
@@ -414,7 +414,7 @@ impl<B: Future<Output = ()>> Tasks<B> {
     }
 }
 
-/// Takes note of who was woken.
+/// Records who was woken.
 fn look(ready: &mut ReadyBits, body_woken: &mut bool, requests: &mut bool) {
     while let Some(woken) = ready.next() {
         match woken {

@@ -36,7 +36,7 @@ use crate::sync::{Arc, AtomicU8, AtomicUsize};
 ///         report.push(match task.await {
 ///             Ok(tenth) => tenth.to_string(),
 ///             Err(TaskError::Panicked(panic)) => panic.message().unwrap_or("it panicked").to_owned(),
-///             Err(stopped) => stopped.to_string(),
+///             Err(error) => error.to_string(),
 ///         });
 ///     }
 ///     assert_eq!(report, ["2", "attempt to divide by zero", "the task was cancelled"]);
@@ -65,8 +65,8 @@ impl TaskError {
     /// local_scope(1, async |pool| {
     ///     let task = pool.spawn_n(pending::<()>());
     ///     pool.cancel_all();
-    ///     let stopped = task.await.unwrap_err();
-    ///     assert!(stopped.is_cancelled() && !stopped.is_panic());
+    ///     let error = task.await.unwrap_err();
+    ///     assert!(error.is_cancelled() && !error.is_panic());
     /// })
     /// .await;
     /// # });
@@ -85,8 +85,8 @@ impl TaskError {
     /// # std::panic::set_hook(Box::new(|_| {}));
     /// # futures::executor::block_on(async {
     /// local_scope(1, async |pool| {
-    ///     let stopped = pool.exec(async { [1, 2].iter().position(|&x| x == 3).unwrap() }).await.unwrap_err();
-    ///     assert!(stopped.is_panic() && !stopped.is_cancelled());
+    ///     let error = pool.exec(async { [1, 2].iter().position(|&x| x == 3).unwrap() }).await.unwrap_err();
+    ///     assert!(error.is_panic() && !error.is_cancelled());
     /// })
     /// .await;
     /// # });
@@ -152,8 +152,9 @@ impl Error for TaskError {
 ///
 /// # Cancel safety
 ///
-/// A handle may be polled by reference (`(&mut task).await`), dropped half-way, and polled again. Inside a task of the
-/// same scope, the slot is lent for as long as the handle is awaited; see the [module](super).
+/// A handle may be polled by reference (`(&mut task).await`), that `.await` dropped before it completes, and the handle
+/// polled again. Inside a task of the same scope, the slot is lent for as long as the handle is awaited; see the
+/// [module](super).
 ///
 /// # Panics
 ///
@@ -310,7 +311,7 @@ impl<T> Cell<T> {
         self.control.is_cancelled(self.id()) || self.status.load(Acquire) == SETTLED
     }
 
-    /// Takes note that the task is started, unless it has been cancelled. Returns the status before.
+    /// Records that the task is started, unless it has been cancelled. Returns the status before.
     fn start(&self) -> u8 {
         let update = |status| (status < ACTIVE).then_some(ACTIVE);
         match self.status.fetch_update(AcqRel, Acquire, update) {
@@ -434,7 +435,7 @@ impl<T> Task<T> {
 
     /// Cancels the task, unless it has ended; returns whether it has done so.
     ///
-    /// The task is counted out and settled at once: awaited, its handle gives [`TaskError::Cancelled`]. Its future is
+    /// The task is counted out and settled immediately: awaited, its handle gives [`TaskError::Cancelled`]. Its future is
     /// dropped before the scope's current or next poll returns. Cancelling it again is harmless, and so is a task that
     /// cancels itself.
     ///
@@ -606,7 +607,7 @@ impl<T> fmt::Debug for Task<T> {
 
 /// A task's future, with the way to its handle: what a scope keeps, in a box.
 ///
-/// Of use for bounds only.
+/// Use it in bounds only.
 #[must_use = "futures do nothing unless polled: `.await` it"]
 #[pin_project(PinnedDrop)]
 pub struct Tracked<F, T> {
@@ -691,7 +692,7 @@ impl<F, T> PinnedDrop for Tracked<F, T> {
             return future.set(None);
         }
         if future.is_some() {
-            // A panic of a task stays with the task; the others go on.
+            // A panic of a task stays with the task; the others continue.
             contain_and_forget(|| future.set(None));
             // Also when another thread has settled it: that one may have yet to count it out, for which it holds the lock.
             cell.settle(None, SETTLED);

@@ -22,19 +22,19 @@ enum Futures<F> {
     Sparse(Sparse<F>),
 }
 
-/// Futures with their numbers. A cancelled future leaves a hole, which goes when it comes to the front, or when there are
-/// more holes than futures.
+/// Futures with their numbers. A cancelled future leaves a tombstone. It is removed when it comes to the front, or when
+/// there are more tombstones than futures.
 struct Sparse<F> {
     entries: VecDeque<(u64, Option<F>)>,
-    /// How many entries are not holes.
+    /// How many entries are not tombstones.
     len: usize,
 }
 
 /// A future of more bytes than this is worth some instructions to keep it in the cache.
 const LARGE: usize = 128;
 
-/// So many holes are never too many.
-const HOLES: usize = 32;
+/// So many tombstones are never too many.
+const TOMBSTONES: usize = 32;
 
 impl<F> Queue<F> {
     pub(crate) fn new() -> Self {
@@ -117,7 +117,7 @@ impl<F> Queue<F> {
         }
         let Futures::Sparse(futures) = &mut self.futures else { return None };
         let future = futures.remove(key.0);
-        self.close_ranks();
+        self.make_dense();
         future
     }
 
@@ -146,12 +146,12 @@ impl<F> Queue<F> {
     fn pop_sparse(&mut self) -> Option<(u64, F)> {
         let Futures::Sparse(futures) = &mut self.futures else { return None };
         let first = futures.pop();
-        self.close_ranks();
+        self.make_dense();
         first
     }
 
     /// Does without numbers again once the queue is empty.
-    fn close_ranks(&mut self) {
+    fn make_dense(&mut self) {
         if self.len() == 0 {
             self.futures = Futures::Dense(VecDeque::new());
         }
@@ -166,24 +166,24 @@ impl<F> Sparse<F> {
     fn remove(&mut self, number: u64) -> Option<F> {
         let future = self.place(number).and_then(|place| self.entries[place].1.take())?;
         self.len -= 1;
-        self.drop_holes();
+        self.drop_tombstones();
         Some(future)
     }
 
     fn pop(&mut self) -> Option<(u64, F)> {
         let (number, future) = self.entries.pop_front()?;
         self.len -= 1;
-        self.drop_holes();
+        self.drop_tombstones();
         Some((number, future?))
     }
 
-    /// Keeps holes away from the front, so that the front is a future unless the queue is empty; and drops all of them if
+    /// Keeps tombstones away from the front, so that the front is a future unless the queue is empty. Drops all of them if
     /// they are too many.
-    fn drop_holes(&mut self) {
+    fn drop_tombstones(&mut self) {
         while let Some((_, None)) = self.entries.front() {
             self.entries.pop_front();
         }
-        if self.entries.len() > 2 * self.len + HOLES {
+        if self.entries.len() > 2 * self.len + TOMBSTONES {
             self.entries.retain(|(_, future)| future.is_some());
             self.entries.shrink_to(2 * self.len);
         }
@@ -211,7 +211,7 @@ mod tests {
                         prop_assert!(map.insert(number, step).is_none());
                     }
                     4..9 if !map.is_empty() => {
-                        // Mostly the later ones, so that holes stay.
+                        // Mostly the later ones, so that tombstones stay.
                         let place = index.index(map.len()).max(map.len().min(3) - 1);
                         let number = *map.keys().nth(place).unwrap();
                         prop_assert_eq!(queue.remove(Key(number)), map.remove(&number));
@@ -227,7 +227,7 @@ mod tests {
                     Futures::Dense(futures) => futures.len(),
                     Futures::Sparse(futures) => futures.entries.len(),
                 };
-                prop_assert!(places <= 2 * map.len() + HOLES, "holes: {}", places - map.len());
+                prop_assert!(places <= 2 * map.len() + TOMBSTONES, "tombstones: {}", places - map.len());
             }
         }
     }

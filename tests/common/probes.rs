@@ -46,7 +46,7 @@ struct Account {
     /// Whether only results whose turn has come count against the bound on results.
     due_only: bool,
     /// The pool whose results are the items of this one.
-    below: Option<usize>,
+    upstream: Option<usize>,
     /// How many items the source has left.
     items: usize,
     active: usize,
@@ -168,8 +168,8 @@ pub const OUTSIDE: usize = 0;
 const NEARLY_ALL_POLLS: usize = 40;
 
 impl Lab {
-    /// Makes a lab whose futures go by the seed: with 0 all are ready at once, with 1 all wait at doors, and else they are
-    /// of all kinds.
+    /// Makes a lab whose futures go by the seed: with 0 all are ready immediately, with 1 all wait at doors, and else
+    /// they are of all kinds.
     pub fn new(seed: u64) -> Self {
         let lab = Self(Arc::new(Mutex::new(State {
             seed,
@@ -197,7 +197,7 @@ impl Lab {
                 size,
                 max_finished,
                 due_only: false,
-                below: None,
+                upstream: None,
                 items: 0,
                 active: 0,
                 finished: 0,
@@ -218,8 +218,8 @@ impl Lab {
     }
 
     /// Says that the results of one pool are the items of another.
-    pub fn put_below(&self, below: usize, account: usize) {
-        self.with(|state| state.accounts[account].below = Some(below));
+    pub fn put_upstream(&self, upstream: usize, account: usize) {
+        self.with(|state| state.accounts[account].upstream = Some(upstream));
     }
 
     pub fn set_max_finished(&self, account: usize, max_finished: MaxFinished) {
@@ -270,7 +270,7 @@ impl Lab {
         self.with(|state| state.accounts[account].items -= 1);
     }
 
-    /// Takes note that an output has come out of its pool.
+    /// Records that an output has come out of its pool.
     #[expect(clippy::needless_pass_by_value, reason = "it goes no further")]
     pub fn deliver(&self, output: Output) {
         self.with(|state| {
@@ -313,11 +313,11 @@ impl Lab {
         self.with(|state| {
             let used_up = has_woken_or_ended && state.polls >= NEARLY_ALL_POLLS;
             for index in 0..state.accounts.len() {
-                let below = state.accounts[index].below.map_or(0, |below| state.due(below));
+                let upstream = state.accounts[index].upstream.map_or(0, |upstream| state.due(upstream));
                 let held = state.held(index);
                 let account = &state.accounts[index];
                 let queued = account.jobs.len() - account.active - account.ended(&state.jobs);
-                let waiting = account.items + queued + below;
+                let waiting = account.items + queued + upstream;
                 let full = match account.max_finished {
                     MaxFinished::Ignored => false,
                     MaxFinished::Unknown => true,
@@ -521,7 +521,7 @@ impl State {
         self.jobs[id].waker.take()
     }
 
-    /// Takes note that a future is polled, and checks the law.
+    /// Records that a future is polled, and checks the law.
     fn polled(&mut self, id: usize) {
         self.polls += 1;
         let account = self.jobs[id].account;
@@ -546,7 +546,7 @@ impl State {
         }
     }
 
-    /// Takes note that a future has finished. Returns whom it wakes.
+    /// Records that a future has finished. Returns whom it wakes.
     fn finish(&mut self, id: usize) -> Option<Waker> {
         let Record { account, plan, .. } = self.jobs[id];
         self.jobs[id].stage = Stage::Finished;

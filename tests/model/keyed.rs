@@ -26,7 +26,7 @@ fn run(size: usize, set: impl ActiveSet, slack: usize, ops: Vec<Op>, finish: boo
         keyed.apply(op);
         keyed.compare();
     }
-    if finish { keyed.finish() } else { keyed.drop_half_way() }
+    if finish { keyed.finish() } else { keyed.drop_early() }
 }
 
 /// Drives a keyed pool.
@@ -348,7 +348,7 @@ impl<S: ActiveSet> Keyed<S> {
         assert_eq!(self.bench.world.alive(), 0);
     }
 
-    fn drop_half_way(self) {
+    fn drop_early(self) {
         drop(self.pool);
         self.bench.gone();
     }

@@ -100,7 +100,7 @@ fn the_batch_of_an_itermap_that_was_dropped_counts_against_the_max_finished() {
 }
 
 #[test]
-fn a_stage_below_goes_on_when_the_one_above_has_something_to_hand_over() {
+fn an_upstream_stage_makes_progress_when_the_downstream_one_has_something_to_hand_over() {
     let [wait, finish] = [Then::Wait, Then::Finish].map(Plan::new);
     let busy = Plan { yields: 255, ..wait };
     let ops = vec![

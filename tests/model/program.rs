@@ -54,7 +54,7 @@ pub enum Op {
     IterMap(Plan, usize, Mode, usize),
     /// A task that first awaits another.
     Follow(Plan, Pick),
-    /// Polls an async method that was begun earlier, and goes on with it later.
+    /// Polls an async method that was begun earlier, and continues it later.
     Resumed(Pick),
     /// Drops one.
     Abandon(Pick),

@@ -54,7 +54,7 @@ pub struct Reference {
     /// twice as many results only.
     pub bounded_results: bool,
     /// Whether the futures have the task's own waker. Then all of them are polled in each call, and polls after which a
-    /// future goes on being active are free if there are too few.
+    /// future stays active are free if there are too few.
     pub forwards: bool,
     /// Polls in the present call that count.
     polls: usize,
@@ -78,7 +78,7 @@ pub struct Reference {
 pub enum Call {
     /// To hand over a result.
     Next,
-    /// To go on without.
+    /// To make progress without.
     Progress,
     /// To come to something, whatever the bound on results.
     Until,

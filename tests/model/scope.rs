@@ -1,5 +1,5 @@
 //! Drives a scope from outside through its handle: tasks, tasks that await others and so lend their slots, and methods that
-//! are begun, gone on with, and dropped half-way, each by a task of its own.
+//! are begun, continued, and dropped before completion, each by a task of its own.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
@@ -127,8 +127,8 @@ impl Fate {
                 Self::Ended
             }
             Err(TaskError::Cancelled) => Self::Cancelled,
-            Err(stopped) => {
-                assert!(stopped.is_panic());
+            Err(error) => {
+                assert!(error.is_panic());
                 Self::Panicked
             }
         }
@@ -325,7 +325,7 @@ impl Scoped {
         self.settle();
     }
 
-    /// Drops a method half-way.
+    /// Drops a method before it completes.
     fn abandon(&mut self, caller: Caller) {
         let Caller { ids, on_drop, future, .. } = caller;
         drop(future);
@@ -512,7 +512,7 @@ impl Scoped {
         }
     }
 
-    fn drop_half_way(mut self) {
+    fn drop_early(mut self) {
         drop(self.scope);
         // Those who still wait for it hear that it has gone.
         for caller in &mut self.callers {
@@ -533,5 +533,5 @@ pub fn run(size: usize, ops: Vec<Op>, finish: bool) {
         scoped.apply(op);
         scoped.compare();
     }
-    if finish { scoped.finish() } else { scoped.drop_half_way() }
+    if finish { scoped.finish() } else { scoped.drop_early() }
 }

@@ -1,5 +1,5 @@
 //! Drives a chain of two stages, the second directly on the first or behind an adaptor: each keeps the law, and the first
-//! goes on while the second is full.
+//! makes progress while the second is full.
 
 use std::collections::HashSet;
 use std::future::pending;
@@ -231,7 +231,8 @@ impl Stages {
     }
 }
 
-/// The most futures that one call may poll. An adaptor asks the pool below for an item without telling how many polls are left.
+/// The most futures that one call may poll. An adaptor asks the upstream pool for an item without telling how many
+/// polls are left.
 fn most_polls(driven: bool) -> usize {
     if driven { 2 * POLLS - 1 } else { POLLS }
 }

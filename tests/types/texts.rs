@@ -5,7 +5,7 @@ use tokio::task::yield_now;
 #[derive(Debug)]
 pub struct Empty;
 
-/// What the items are of, and what the closures borrow besides.
+/// What the items are of, and what else the closures borrow.
 pub fn texts() -> (Vec<String>, String) {
     (["a", "bc", "def"].map(String::from).into(), "name".into())
 }

@@ -15,7 +15,7 @@ pub(crate) const MESSAGES: u64 = 4;
 /// Receives messages that are all there already, then gives its value.
 ///
 /// Within one poll of its task tokio lets 128 receptions be ready. From then on, a channel that has a message says
-/// `Pending`, and wakes at once: whoever goes on polling its futures then polls them in vain.
+/// `Pending`, and wakes immediately: whoever continues to poll its futures then polls them in vain.
 pub(crate) struct Messages {
     value: u64,
     left: u64,

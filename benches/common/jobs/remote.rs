@@ -10,7 +10,7 @@ use std::thread;
 
 use crate::common::{Job, Measured, Total, drive};
 
-/// Gives its waker to another thread, which wakes it at once; then gives its value.
+/// Gives its waker to another thread, which wakes it immediately; then gives its value.
 pub(crate) struct Remote {
     value: u64,
     /// The number of the run.

@@ -9,10 +9,10 @@ use tokio::time::{Duration, Sleep, sleep};
 
 use crate::common::{Job, Measured, Total, drive};
 
-/// Sleeps for 1 to 16 ms, then gives its value. The clock is paused: whenever nothing can go on, tokio puts it forward
-/// to the next timer.
+/// Sleeps for 1 to 16 ms, then gives its value. The clock is paused: whenever nothing can make progress, tokio puts it
+/// forward to the next timer.
 ///
-/// The time runs from the first poll on: who makes a future before there is room for it must not gain by that.
+/// The time runs from the first poll on: who makes a future before a slot is free for it must not gain by that.
 #[pin_project]
 pub(crate) struct Timer {
     value: u64,

@@ -9,8 +9,9 @@ use tokio::runtime::Builder;
 
 use crate::common::{Job, Measured, Total, drive};
 
-/// Waits for its one wake-up, then gives its value. Each time that nothing can go on, `N` of those in flight are woken,
-/// or all if there are fewer; which ones is random, and the same for every contestant that polls in the same order.
+/// Waits for its one wake-up, then gives its value. Each time that nothing can make progress, `N` of those in flight
+/// are woken, or all if there are fewer; which ones is random, and the same for every contestant that polls in the same
+/// order.
 pub(crate) struct Woken<const N: usize> {
     value: u64,
     waits: bool,

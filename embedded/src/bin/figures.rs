@@ -35,18 +35,18 @@ const SIZES: [usize; 3] = [1, 4, 16];
 /// instructions an item, bytes of heap, bytes of stack. A few per cent above what it was when it was last set; the heap is
 /// exact.
 const LIMITS: &[(&str, &str, [u32; 3], [usize; 3], [usize; 3])] = &[
-    (UNORDERED, READY, [140, 140, 140], [120, 248, 600], [980, 980, 980]),
-    (UNORDERED, YIELD, [201, 188, 185], [88, 220, 796], [980, 980, 980]),
-    (ORDERED, READY, [172, 172, 172], [120, 184, 472], [690, 690, 690]),
-    (ORDERED, YIELD, [265, 250, 247], [120, 252, 828], [690, 690, 690]),
-    (POOL, READY, [287, 284, 284], [216, 408, 1368], [840, 840, 840]),
-    (POOL, YIELD, [556, 384, 380], [216, 348, 1020], [840, 840, 880]),
-    (INLINE_UNORDERED, READY, [118, 130, 141], [0; 3], [550, 1220, 4090]),
-    (INLINE_UNORDERED, YIELD, [175, 192, 206], [0; 3], [690, 1340, 4090]),
-    (INLINE_ORDERED, READY, [172, 188, 189], [0; 3], [340, 625, 1900]),
-    (INLINE_ORDERED, YIELD, [249, 287, 294], [0; 3], [510, 790, 1900]),
-    (INLINE_POOL, READY, [211, 225, 227], [0; 3], [420, 725, 2045]),
-    (INLINE_POOL, YIELD, [528, 303, 323], [0; 3], [550, 830, 2045]),
+    (UNORDERED, READY, [289, 290, 289], [120, 248, 600], [780, 780, 780]),
+    (UNORDERED, YIELD, [400, 388, 384], [120, 252, 828], [780, 780, 780]),
+    (ORDERED, READY, [294, 294, 294], [120, 248, 600], [760, 760, 760]),
+    (ORDERED, YIELD, [405, 392, 389], [120, 252, 828], [760, 760, 760]),
+    (POOL, READY, [357, 340, 340], [216, 408, 1368], [820, 820, 820]),
+    (POOL, YIELD, [904, 466, 462], [216, 348, 1020], [820, 820, 820]),
+    (INLINE_UNORDERED, READY, [277, 320, 334], [0; 3], [650, 1030, 2500]),
+    (INLINE_UNORDERED, YIELD, [356, 412, 425], [0; 3], [650, 1030, 2500]),
+    (INLINE_ORDERED, READY, [287, 330, 345], [0; 3], [600, 870, 1950]),
+    (INLINE_ORDERED, YIELD, [405, 479, 489], [0; 3], [600, 870, 1950]),
+    (INLINE_POOL, READY, [322, 362, 387], [0; 3], [590, 950, 2350]),
+    (INLINE_POOL, YIELD, [942, 474, 508], [0; 3], [590, 950, 2350]),
 ];
 
 const READY: &str = "ready";
@@ -305,7 +305,7 @@ impl fmt::Display for Figures {
     }
 }
 
-/// Counts instructions by a timer of the processor, which goes on at a steady rate for each.
+/// Counts instructions by a timer of the processor, which advances at a steady rate for each.
 struct Counter {
     timer: SYST,
     /// How many ticks 1024 instructions take.

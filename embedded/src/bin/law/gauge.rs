@@ -126,7 +126,7 @@ impl Gauge {
             add(&self.started, 1);
             add(&self.active, 1);
             assert!(self.active.get() <= self.size, "more than {} are active", self.size);
-            assert!(self.held() <= self.size, "a future was started over a full max_finished");
+            assert!(self.held() <= self.size, "a future was started above the bound on results");
         }
         add(&self.counted, usize::from(is_first || !self.rules.inline));
     }

@@ -9,7 +9,7 @@ use crate::wakes::{self, Random, Sleep};
 /// What a future does before it ends, one of these at a time.
 #[derive(Clone, Copy)]
 pub enum Step {
-    /// It goes on.
+    /// It continues.
     Ready,
     /// It wakes itself, twice.
     Yield,

@@ -148,7 +148,7 @@ impl Keys {
     }
 }
 
-/// Runs a form of the pool to its end, and drops it half-way, with every mix of futures.
+/// Runs a form of the pool to its end, and drops it before completion, with every mix of futures.
 async fn trial<S: Stream>(
     name: [&str; 2],
     gauge: &Gauge,
