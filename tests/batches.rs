@@ -1050,6 +1050,15 @@ fn itermap_batches_hold_their_own_results_only_while_the_others_make_progress<S:
     assert_eq!(keys.map(|key| pool.take_result(key)), [Some(0), Some(1)]);
 }
 
+#[test]
+fn itermap_batches_make_progress_while_none_is_taken() {
+    let mut pool = Pool::new(2);
+    let mut batches = pin!(pool.itermap(0..9, ready).batches(|&x| x == 1));
+    assert_eq!(batches.as_mut().poll_progress(&mut Context::from_waker(Waker::noop())), Poll::Ready(()));
+    assert_eq!(batches.active(), 0);
+    assert_eq!(poll_next(&mut batches), Poll::Ready(Some((0..9).collect())));
+}
+
 fn itermap_batches_that_are_dropped_leave_the_batch_under_way_in_the_pool<S: Set>() {
     for with_timer in [false, true] {
         let mut pool = S::pool(2);

@@ -24,6 +24,12 @@ async fn odd(n: u32) -> Mute {
 }
 
 #[test]
+fn what_collects_prints_the_counts_of_its_stream() {
+    let printed = format!("{:?}", (0..3).pool_map(2, odd).collect::<Vec<_>>());
+    assert!(printed.starts_with("Collect { stream: PoolMap { size: 2, active: 0, finished: 0, .. }"), "{printed}");
+}
+
+#[test]
 fn a_pool_prints_its_counts() {
     let mut pool = Pool::new(2);
     pool.map_n(0..5, odd);

@@ -5,11 +5,11 @@ mod common;
 
 use std::future::{pending, ready};
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use futures::stream::{self, FusedStream, Stream, StreamExt};
 use futures_pool::inline::{InlinePool, Slots};
-use futures_pool::{Key, Pool, iterwait, local_scope, prelude::*};
+use futures_pool::{Key, Pool, Progress, iterwait, local_scope, prelude::*, yield_when};
 
 use common::{poll_next, run};
 
@@ -96,6 +96,22 @@ fn handles_count_down() {
         assert!(matches!(all.next().await, Some((Key { .. }, Ok(0)))));
         assert_eq!((all.size_hint(), all.is_terminated()), ((2, Some(2)), false));
         counts_down(all, 2);
+    }));
+}
+
+#[test]
+fn batches_of_handles_count_what_is_left() {
+    run(local_scope(2, async |pool| {
+        let tasks = pool.map_n(0..3, ready);
+        let mut batches = pin!(iterwait(tasks).batches(yield_when::all_completed));
+        assert_eq!((batches.size(), batches.active(), batches.finished()), (3, 3, 0));
+        assert_eq!((batches.size_hint(), batches.is_terminated()), ((1, Some(3)), false));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(batches.as_mut().poll_progress(&mut cx).is_pending());
+        pool.join().await;
+        assert_eq!(batches.as_mut().poll_progress(&mut cx), Poll::Ready(()));
+        assert_eq!(batches.next().await.unwrap().into_iter().flatten().sum::<i32>(), 3);
+        assert_eq!((batches.active(), batches.finished(), batches.is_terminated()), (0, 0, true));
     }));
 }
 

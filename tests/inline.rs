@@ -167,6 +167,63 @@ fn a_larger_set_does_not_outgrow_the_room_for_results() {
     assert_eq!((stream.active(), stream.size()), (2, 2));
 }
 
+/// Waits for ever if `id` is 0. Can be moved between two polls.
+fn all_but_the_first(id: u32) -> impl Future<Output = u32> + Unpin {
+    poll_fn(move |_| if id == 0 { Poll::Pending } else { Poll::Ready(id) })
+}
+
+#[test]
+fn in_order_every_result_counts_at_any_size() {
+    let mut stream = pin!((0..100).pool_map_inline(Slots::<8>, all_but_the_first));
+    stream.set_size(2);
+    assert!(poll_next(stream.as_mut()).is_pending());
+    // With two held one more is started.
+    assert_eq!((stream.active(), stream.finished()), (1, 3));
+}
+
+#[test]
+fn the_order_can_be_given_up_while_results_are_held() {
+    let mut ordered = (0..3).pool_map_inline(Slots::<2>, all_but_the_first);
+    assert!(poll_next(Pin::new(&mut ordered)).is_pending());
+    assert_eq!((ordered.active(), ordered.finished()), (1, 2));
+    let mut stream = ordered.unordered();
+    assert_eq!(poll_next(Pin::new(&mut stream)), Poll::Ready(Some(1)));
+    assert_eq!(poll_next(Pin::new(&mut stream)), Poll::Ready(Some(2)));
+    assert!(poll_next(Pin::new(&mut stream)).is_pending());
+    assert_eq!((stream.active(), stream.finished()), (1, 0));
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn panics_are_caught_in_a_chain_in_place() {
+    let job = async |id: u32| {
+        assert_ne!(id, 1, "a test of panics");
+        id
+    };
+    let mut stream = pin!((0..3).pool_map_inline(Slots::<2>, job).unordered().catch_unwind());
+    let results: Vec<_> = run(stream.by_ref().collect());
+    assert_eq!(results.into_iter().map(Result::ok).collect::<Vec<_>>(), [Some(0), None, Some(2)]);
+}
+
+#[cfg(feature = "alloc")]
+#[test]
+fn failing_fast_drops_what_is_active_in_a_set_on_the_heap() {
+    let live = Rc::new(());
+    let jobs = (0..2).map(|id| {
+        let live = Rc::clone(&live);
+        async move {
+            if id == 0 {
+                pending::<()>().await;
+            }
+            drop(live);
+            Err::<(), _>(id)
+        }
+    });
+    let mut stream = pin!(jobs.pool_map(2, |job| job).with_set(InlineSet::<2>).fail_fast());
+    assert_eq!(poll_next(stream.as_mut()), Poll::Ready(Some(Err(1))));
+    assert_eq!(Rc::strong_count(&live), 1);
+}
+
 #[test]
 fn each_call_polls_every_active_future_once() {
     let lab = Lab::default();

@@ -146,7 +146,7 @@ impl Call {
         self.woken &= !none;
     }
 
-    /// Futures were polled that may have been woken since.
+    /// The source was asked for a future, and what it started is polled: futures may have been woken meanwhile.
     #[inline(always)]
     pub(crate) fn may_be_woken(&mut self) {
         self.woken = true;

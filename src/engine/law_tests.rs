@@ -479,6 +479,7 @@ impl Run {
             return Some(End::Panicked);
         }
         self.nothing = self.pull(setup, choices);
+        self.call.may_be_woken();
         if let Some(nothing) = self.nothing {
             self.budget.left += 1;
             self.call.nothing_to_start(nothing);
@@ -576,6 +577,7 @@ impl Run {
         if !self.is_straight || !self.pool.law.fill_slots_next(&mut self.call, &mut self.budget) {
             return self.leave_turn(false);
         }
+        assert_eq!(self.pool.lent, 0, "those who claim their slots come first");
         self.is_start = true;
         self.check_turn();
         None
@@ -652,9 +654,6 @@ impl Run {
     }
 
     fn after_turn(&mut self, is_filled: bool) -> Option<End> {
-        if self.is_start {
-            self.call.may_be_woken();
-        }
         let counts = self.pool.counts();
         if self.is_straight && is_filled && Law::hands_over_next(self.goal, self.budget, counts) {
             return Some(End::Reached);
@@ -1119,13 +1118,13 @@ fn with_weights() {
 
 #[test]
 fn with_turns_of_a_whole_quota() {
-    let (sizes, max_finished, budgets) = (&[1], &[None, Some(QUOTA + 1)], &[QUOTA + 2]);
+    let (sizes, max_finished, budgets) = (&[1], &[Some(QUOTA + 1)], &[QUOTA + 2]);
     explore_at_least(50_000, &Setup { most: QUOTA + 2, sizes, max_finished, budgets, ..PLAIN });
 }
 
 #[test]
 fn with_turns_of_a_whole_quota_and_pools_upstream() {
-    let (sizes, max_finished, budgets, goals) = (&[1], &[None], &[QUOTA + 2], &[Goal::Next]);
+    let (sizes, max_finished, budgets, goals) = (&[1], &[None, Some(0)], &[QUOTA + 4], &[Goal::Next]);
     let setup = Setup { most: 3, has_upstream: true, sizes, max_finished, budgets, goals, ..PLAIN };
     explore_at_least(3000, &setup);
 }

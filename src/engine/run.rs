@@ -88,6 +88,7 @@ impl<S: Set, R: Finished<Output = <S::Future as Future>::Output>> Engine<S, R> {
                         budget.left -= 1;
                         let before = budget.left;
                         let taken = source.as_mut().poll_take(cx, &mut budget.left);
+                        call.may_be_woken();
                         if Src::HAS_UPSTREAM {
                             used_upstream += before - budget.left;
                             call.asked_upstream();
@@ -184,9 +185,6 @@ impl<S: Set, R: Finished<Output = <S::Future as Future>::Output>> Engine<S, R> {
                         break 'turn false;
                     }
                 };
-                if is_start {
-                    call.may_be_woken();
-                }
                 let engine = guard.engine.as_mut().project();
                 let counted = counts(engine.finished);
                 if is_straight && is_filled && Law::hands_over_next(goal, budget, counted) {
