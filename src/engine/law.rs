@@ -128,7 +128,7 @@ impl Law {
     #[inline]
     fn settings_changed(&mut self) {
         let slots = if self.is_paused || self.is_closed { 0 } else { self.size };
-        let taken = self.claims.saturating_add(self.extra_weight).saturating_add(self.head_weight - 1);
+        let taken = self.claims.saturating_add(self.extra_weight).saturating_add(self.head_weight.min(self.size) - 1);
         self.max_active = slots.saturating_add(self.lent).saturating_sub(taken);
         (self.max_due, self.max_held) = match self.max_finished {
             Some(most) => (most, most),
@@ -250,10 +250,10 @@ impl Law {
         self.active += 1;
     }
 
-    /// The future that would start next weighs so much, and its result is the next to be handed over, or not.
+    /// The future that would start next weighs so much, at most the size, and its result is the next to be handed over, or not.
     #[allow(dead_code, reason = "for admission by weight and by key")]
     pub(super) fn set_head(&mut self, weight: usize, is_next: bool) {
-        self.head_weight = weight.clamp(1, self.size);
+        self.head_weight = weight.max(1);
         self.head_is_next = is_next;
         self.settings_changed();
     }
