@@ -125,8 +125,13 @@ struct InlineQueue<F, const QUEUE: usize> {
 }
 
 impl<F, const QUEUE: usize> Source<F> for &mut InlineQueue<F, QUEUE> {
-    fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut usize) -> Poll<Option<(u64, F)>> {
-        Poll::Ready(self.get_mut().futures.pop_front())
+    fn poll_take<T>(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut usize,
+        start: impl FnOnce(u64, F) -> T,
+    ) -> Poll<Option<T>> {
+        Poll::Ready(self.get_mut().futures.pop_front().map(|(number, future)| start(number, future)))
     }
 
     fn is_done(&self) -> bool {

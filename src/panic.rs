@@ -169,7 +169,7 @@ impl Error for Panic {}
 mod catch {
     use core::marker::PhantomData;
     use core::pin::Pin;
-    use core::task::{Context, Poll, ready};
+    use core::task::{Context, Poll};
 
     use pin_project::pin_project;
 
@@ -232,13 +232,14 @@ mod catch {
     impl<Src: Source<Fut>, Fut> Source<CatchUnwind<Fut>> for Catching<Src, Fut> {
         const HAS_UPSTREAM: bool = Src::HAS_UPSTREAM;
 
-        fn poll_take(
+        fn poll_take<T>(
             self: Pin<&mut Self>,
             cx: &mut Context<'_>,
             budget: &mut usize,
-        ) -> Poll<Option<(u64, CatchUnwind<Fut>)>> {
-            let next = ready!(self.project().source.poll_take(cx, budget));
-            Poll::Ready(next.map(|(number, future)| (number, CatchUnwind { future: Some(future) })))
+            start: impl FnOnce(u64, CatchUnwind<Fut>) -> T,
+        ) -> Poll<Option<T>> {
+            let start = |number, future| start(number, CatchUnwind { future: Some(future) });
+            self.project().source.poll_take(cx, budget, start)
         }
 
         fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {

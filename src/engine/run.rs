@@ -87,21 +87,21 @@ impl<S: Set, R: Finished<Output = <S::Future as Future>::Output>> Engine<S, R> {
                         // The poll for the future itself is reserved, as the source may use up what is left.
                         budget.left -= 1;
                         let before = budget.left;
-                        let taken = source.as_mut().poll_take(cx, &mut budget.left);
+                        let taken = source.as_mut().poll_take(cx, &mut budget.left, |number, future| {
+                            engine.law.started();
+                            if *engine.next != number {
+                                engine.finished.skip_range(*engine.next..number);
+                            }
+                            *engine.next = number + 1;
+                            engine.active.as_mut().insert(number, future)
+                        });
                         call.may_be_woken();
                         if Src::HAS_UPSTREAM {
                             used_upstream += before - budget.left;
                             call.asked_upstream();
                         }
                         match taken {
-                            Poll::Ready(Some((number, future))) => {
-                                engine.law.started();
-                                if *engine.next != number {
-                                    engine.finished.skip_range(*engine.next..number);
-                                }
-                                *engine.next = number + 1;
-                                engine.active.as_mut().insert(number, future)
-                            }
+                            Poll::Ready(Some(slot)) => slot,
                             Poll::Ready(None) => {
                                 budget.left += 1;
                                 call.nothing_to_start(Nothing::Empty);

@@ -440,10 +440,15 @@ struct Waiting<'a, B> {
 impl<B> Source<B> for Waiting<'_, B> {
     const LENDS: bool = true;
 
-    fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut usize) -> Poll<Option<(u64, B)>> {
+    fn poll_take<T>(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut usize,
+        start: impl FnOnce(u64, B) -> T,
+    ) -> Poll<Option<T>> {
         // The engine goes by what it knew when requests were last served.
         let next = if self.control.is_stale() { None } else { self.get_mut().queue.pop() };
-        Poll::Ready(next)
+        Poll::Ready(next.map(|(number, task)| start(number, task)))
     }
 
     fn is_done(&self) -> bool {

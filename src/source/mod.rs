@@ -28,7 +28,15 @@ pub trait Source<Fut> {
     /// Takes the next future. `None` says that there is none now; a queue may have one again later.
     ///
     /// `budget` is what is left of the caller's poll budget, for a source that polls futures itself.
-    fn poll_take(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<Option<(u64, Fut)>>;
+    ///
+    /// `start` is given the number and the future, and its result is returned. So a future is moved once, from where the
+    /// closure has put it together into its slot: to return it in a tuple costs a stalled load.
+    fn poll_take<T>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        budget: &mut usize,
+        start: impl FnOnce(u64, Fut) -> T,
+    ) -> Poll<Option<T>>;
 
     /// Lets a source that has futures itself make progress while nothing is taken from it.
     fn poll_progress(self: Pin<&mut Self>, _cx: &mut Context<'_>, _budget: &mut usize) -> Poll<()> {
@@ -60,8 +68,13 @@ pub trait Source<Fut> {
 #[cfg(feature = "alloc")]
 impl<F> Source<F> for &mut Queue<F> {
     #[inline(always)]
-    fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut usize) -> Poll<Option<(u64, F)>> {
-        Poll::Ready(self.get_mut().pop())
+    fn poll_take<T>(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut usize,
+        start: impl FnOnce(u64, F) -> T,
+    ) -> Poll<Option<T>> {
+        Poll::Ready(self.get_mut().pop().map(|(number, future)| start(number, future)))
     }
 
     fn is_done(&self) -> bool {
@@ -91,10 +104,15 @@ impl<F, I: Iterator, G> QueueThen<'_, F, I, G> {
 
 #[cfg(feature = "alloc")]
 impl<F, I: Iterator, G: FnMut(I::Item) -> F> Source<F> for QueueThen<'_, F, I, G> {
-    fn poll_take(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut usize) -> Poll<Option<(u64, F)>> {
+    fn poll_take<T>(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut usize,
+        start: impl FnOnce(u64, F) -> T,
+    ) -> Poll<Option<T>> {
         let this = self.get_mut();
-        if let Some(first) = this.queue.pop() {
-            return Poll::Ready(Some(first));
+        if let Some((number, future)) = this.queue.pop() {
+            return Poll::Ready(Some(start(number, future)));
         }
         let Some(items) = this.items else { return Poll::Ready(None) };
         let Some(item) = items.next() else {
@@ -103,7 +121,7 @@ impl<F, I: Iterator, G: FnMut(I::Item) -> F> Source<F> for QueueThen<'_, F, I, G
         };
         let key = this.queue.claim();
         *this.taken += 1;
-        Poll::Ready(Some((key.0, (this.make)(item))))
+        Poll::Ready(Some(start(key.0, (this.make)(item))))
     }
 
     fn is_done(&self) -> bool {
@@ -198,7 +216,12 @@ impl<It: Items, F: FnMut(It::Item) -> Fut, Fut> Source<Fut> for Mapped<It, F, Fu
     const HAS_UPSTREAM: bool = It::IS_POOL;
 
     #[inline(always)]
-    fn poll_take(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<Option<(u64, Fut)>> {
+    fn poll_take<T>(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        budget: &mut usize,
+        start: impl FnOnce(u64, Fut) -> T,
+    ) -> Poll<Option<T>> {
         let mut this = self.project();
         let Some(items) = this.items.as_mut().as_pin_mut() else { return Poll::Ready(None) };
         let Some(item) = ready!(items.poll_item(cx, budget)) else {
@@ -210,7 +233,7 @@ impl<It: Items, F: FnMut(It::Item) -> Fut, Fut> Source<Fut> for Mapped<It, F, Fu
         };
         let number = *this.taken;
         *this.taken += 1;
-        Poll::Ready(Some((number, (this.make)(item))))
+        Poll::Ready(Some(start(number, (this.make)(item))))
     }
 
     fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
