@@ -32,7 +32,7 @@ pub struct Slots<const N: usize>;
 
 /// The numbers of slots that there may be inside a value: [`Slots<1>`](Slots) to `Slots<32>`.
 ///
-/// Use it in bounds only. Do not implement it outside of this crate: what it asks for is hidden, and may change.
+/// It is sealed, and of use in bounds only.
 ///
 /// # Examples
 ///
@@ -59,9 +59,15 @@ pub struct Slots<const N: usize>;
     note = "each wake-up polls all of them; for larger pools there is `SlotSet`, on the heap",
     note = "where the number is open, say `where Slots<N>: SlotCount`"
 )]
-pub trait SlotCount {
+pub trait SlotCount: sealed::Sealed {
     #[doc(hidden)]
     type Of<F>: Tree<F>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+
+    impl<const N: usize> Sealed for super::Slots<N> {}
 }
 
 /// A slot, or a tree of slots.
