@@ -128,7 +128,7 @@ where
     match (wanted, poll) {
         (Wanted::Item, Poll::Ready(true)) => Poll::Ready(pop(chain.engine.finished_mut())),
         (Wanted::Progress, Poll::Ready(_)) => {
-            // Nothing of its own is in flight, and nothing more will be before a result is taken. But something upstream may
+            // None of its futures is active, and none will be before a result is taken. But something upstream may
             // be, also after the end of the source.
             chain.source.poll_progress(cx, budget).map(|()| None)
         }

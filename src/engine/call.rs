@@ -81,7 +81,7 @@ pub(crate) enum Nothing {
 
 /// What is known of a call. How much is left of its budget is known to the driver, who uses it up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate fact")]
 pub(crate) struct Call {
     pub(super) goal: Goal,
     pub(super) turn: Party,

@@ -59,7 +59,7 @@ pub(crate) enum Step {
 
 /// See the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate fact")]
 pub(crate) struct Law {
     size: usize,
     is_paused: bool,
@@ -442,7 +442,7 @@ impl Law {
         }
     }
 
-    // What has happened beside the straight line.
+    // What has happened outside of the straight line.
 
     /// The last result that is wanted has come.
     #[cold]

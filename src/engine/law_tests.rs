@@ -38,7 +38,7 @@ const STEPS: usize = 12;
 const ALL_GOALS: &[Goal] = &[Goal::Next, Goal::Progress, Goal::Until];
 
 /// What is explored: a kind of pool, and what may happen to it.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate fact")]
 #[derive(Clone, Debug)]
 struct Setup {
     set: Set,
@@ -370,7 +370,7 @@ enum Polled {
 }
 
 /// The driver within a call.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate fact")]
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Run {
     pool: Pool,
