@@ -20,24 +20,24 @@ impl<T, const N: usize, const M: usize> Ring<T, N, M> {
         Self { places: [const { [const { None }; N] }; M], first: 0, len: 0 }
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// The place of the value with this index. The index is at most the capacity.
-    #[inline(always)]
+    #[inline]
     fn place(&self, index: usize) -> usize {
         let place = self.first + index;
         if place < Self::CAPACITY { place } else { place - Self::CAPACITY }
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
         if index < self.len { self.places.as_flattened()[self.place(index)].as_ref() } else { None }
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         let place = self.place(index);
         if index < self.len { self.places.as_flattened_mut()[place].as_mut() } else { None }
@@ -48,7 +48,7 @@ impl<T, const N: usize, const M: usize> Ring<T, N, M> {
     }
 
     /// Puts a value at the end, or gives it back if the queue is full.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn push_back(&mut self, value: T) -> Result<(), T> {
         if self.len == Self::CAPACITY {
             return Err(value);
@@ -59,7 +59,7 @@ impl<T, const N: usize, const M: usize> Ring<T, N, M> {
         Ok(())
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn pop_front(&mut self) -> Option<T> {
         let value = self.places.as_flattened_mut().get_mut(self.first)?.take()?;
         self.first = self.place(1);

@@ -127,7 +127,7 @@ pub struct Look {
 }
 
 impl<M, T> PoolMap<M, T> {
-    #[inline(always)]
+    #[inline]
     pub(crate) fn from_parts(machine: M, run: Run<M, T>, look: fn(&M, Want) -> Look) -> Self {
         Self { machine, run, look }
     }
@@ -142,7 +142,7 @@ impl<M, T> PoolMap<M, T> {
         self.project().machine
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn poll(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -6,8 +6,8 @@ use core::task::{Context, Poll, Waker};
 
 use pin_project::pin_project;
 
-use super::tree::{SlotCount, Slots, Tree};
-use super::{NONE, Set, Woken};
+use super::tree::{Slot, SlotCount, Slots, Tree};
+use super::{Entry, Keep, NONE, Set, Woken};
 
 /// What an [`InlineSet`](super::InlineSet) is.
 #[pin_project]
@@ -36,9 +36,42 @@ where
     Slots<N>: SlotCount,
 {
     /// Creates an empty set.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn new() -> Self {
         Self { slots: Default::default(), active: 0, unpolled: 0, next: 0, polling: NONE, task: None, is_parked: false }
+    }
+}
+
+/// A slot that was found.
+pub struct InlineEntry<'a, F> {
+    slot: Pin<&'a mut Slot<F>>,
+    index: usize,
+    active: &'a mut u32,
+    polling: &'a mut usize,
+}
+
+impl<F: Future> Entry for InlineEntry<'_, F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn slot(&self) -> usize {
+        self.index
+    }
+
+    #[inline]
+    fn poll(self, cx: &mut Context<'_>, outputs: &mut impl Keep<F::Output>) -> Option<Poll<()>> {
+        let mut slot = self.slot.project();
+        let future = slot.future.as_mut().as_pin_mut()?;
+        *self.polling = self.index;
+        let poll = future.poll(cx);
+        *self.polling = NONE;
+        if let Poll::Ready(output) = poll {
+            outputs.keep(*slot.number, output);
+            *self.active &= !(1 << self.index);
+            slot.future.set(None);
+            return Some(Poll::Ready(()));
+        }
+        Some(Poll::Pending)
     }
 }
 
@@ -48,12 +81,16 @@ where
 {
     type Future = F;
     type Guard = ();
+    type Entry<'a>
+        = InlineEntry<'a, F>
+    where
+        Self: 'a;
 
     /// The set has to be able to poll all futures, as any of them may have been woken; if that used up the budget, a pool at
     /// rest would wake itself for ever. More than one poll is free, as each stage reserves some for the stage upstream.
     const FREE_POLLS: usize = 8;
 
-    #[inline(always)]
+    #[inline]
     fn enter(self: Pin<&mut Self>) {
         let this = self.project();
         *this.unpolled = *this.active;
@@ -64,20 +101,21 @@ where
         N
     }
 
-    #[inline(always)]
-    fn insert(self: Pin<&mut Self>, number: u64, future: F) -> usize {
+    #[inline]
+    fn insert(self: Pin<&mut Self>, number: u64, future: F) -> InlineEntry<'_, F> {
         let this = self.project();
         let index = this.active.trailing_ones() as usize;
         debug_assert!(index < N, "a future is started only while a slot is free");
         *this.active |= 1 << index;
-        let mut slot = this.slots.slot_mut(index).project();
-        *slot.number = number;
-        slot.future.set(Some(future));
-        index
+        let mut slot = this.slots.slot_mut(index);
+        let mut fields = slot.as_mut().project();
+        *fields.number = number;
+        fields.future.set(Some(future));
+        InlineEntry { slot, index, active: this.active, polling: this.polling }
     }
 
-    #[inline(always)]
-    fn next_woken(self: Pin<&mut Self>, _: &mut Context<'_>, _: usize) -> Woken<F::Output> {
+    #[inline]
+    fn next_woken(self: Pin<&mut Self>, _: &mut Context<'_>, _: usize) -> Woken<InlineEntry<'_, F>, F::Output> {
         let this = self.project();
         let unpolled = *this.unpolled & *this.active;
         if unpolled == 0 {
@@ -87,21 +125,12 @@ where
         let index = if later == 0 { unpolled } else { later }.trailing_zeros();
         *this.next = (index + 1) % u32::BITS;
         *this.unpolled = unpolled & !(1 << index);
-        Woken::Slot(index as usize)
+        let index = index as usize;
+        let slot = this.slots.slot_mut(index);
+        Woken::Slot(InlineEntry { slot, index, active: this.active, polling: this.polling })
     }
 
-    #[inline(always)]
-    fn poll_slot(self: Pin<&mut Self>, cx: &mut Context<'_>, index: usize) -> Poll<(u64, F::Output)> {
-        let this = self.project();
-        let slot = this.slots.slot_mut(index).project();
-        let Some(future) = slot.future.as_pin_mut() else { return Poll::Pending };
-        *this.polling = index;
-        let poll = future.poll(cx);
-        *this.polling = NONE;
-        poll.map(|output| (*slot.number, output))
-    }
-
-    #[inline(always)]
+    #[inline]
     fn vacate(self: Pin<&mut Self>, slot: usize) {
         let this = self.project();
         *this.active &= !(1 << slot);
@@ -122,7 +151,7 @@ where
     }
 
     /// The futures have the task's waker, if all were polled in this call.
-    #[inline(always)]
+    #[inline]
     fn park(self: Pin<&mut Self>, cx: &mut Context<'_>, _: bool) -> bool {
         let this = self.project();
         if *this.unpolled & *this.active != 0 {
@@ -142,7 +171,7 @@ where
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn recover(mut self: Pin<&mut Self>) -> Option<u64> {
         let slot = mem::replace(self.as_mut().project().polling, NONE);
         if slot == NONE {

@@ -41,7 +41,7 @@ impl PollerId {
     }
 
     /// Returns whether this thread is polling the set with this id.
-    #[inline(always)]
+    #[inline]
     #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "no poll is known"))]
     pub(super) fn is_polling(self) -> bool {
         #[cfg(feature = "std")]
@@ -65,7 +65,7 @@ pub struct PollGuard {
 impl PollGuard {
     /// Records that this thread polls the set with this id.
     #[cfg_attr(not(feature = "std"), expect(unused_variables, reason = "there is nowhere to record it"))]
-    #[inline(always)]
+    #[inline]
     pub(super) fn enter(id: PollerId) -> Self {
         Self {
             thread: PhantomData,
@@ -76,7 +76,7 @@ impl PollGuard {
 }
 
 impl Drop for PollGuard {
-    #[inline(always)]
+    #[inline]
     fn drop(&mut self) {
         #[cfg(feature = "std")]
         POLLED.with(|polled| polled.set(self.before));
@@ -92,12 +92,12 @@ pub(super) struct LocalBits {
 
 #[cfg(feature = "std")]
 impl LocalBits {
-    #[inline(always)]
+    #[inline]
     pub(super) fn set(&self, bit: usize) {
         self.bits.store(self.bits.load(Relaxed) | bit, Relaxed);
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn take(&self) -> usize {
         let bits = self.bits.load(Relaxed);
         if bits != 0 {
@@ -106,7 +106,7 @@ impl LocalBits {
         bits
     }
 
-    #[inline(always)]
+    #[inline]
     pub(super) fn get(&self) -> usize {
         self.bits.load(Relaxed)
     }

@@ -207,7 +207,7 @@ where
 /// - A wake-up of a future is never lost: after it, `next_woken` finds that future, or the task given to the last
 ///   successful `park` is woken.
 /// - A woken future is found after a bounded number of others.
-/// - A slot that was vacated is not found, however late its last future is woken.
+/// - A slot that was vacated may be found once more for each late wake-up of its last future; to poll it does nothing.
 /// - If a future panics while it is polled, the set remains usable, and `recover` tells which one it was.
 pub trait Set {
     /// The futures.
@@ -215,6 +215,11 @@ pub trait Set {
 
     /// What [`enter`](Self::enter) returns: as long as it lives, the set is being polled.
     type Guard;
+
+    /// A slot that was found, mostly with a future in it.
+    type Entry<'a>: Entry<Output = <Self::Future as Future>::Output>
+    where
+        Self: 'a;
 
     /// So many polls at the end of a call's budget are free if they leave the future active.
     const FREE_POLLS: usize = 0;
@@ -231,18 +236,15 @@ pub trait Set {
         usize::MAX
     }
 
-    /// Puts a future into a vacant slot, and returns that. There must be room for it.
-    fn insert(self: Pin<&mut Self>, number: u64, future: Self::Future) -> usize;
+    /// Puts a future into a vacant slot. There must be room for it.
+    fn insert(self: Pin<&mut Self>, number: u64, future: Self::Future) -> Self::Entry<'_>;
 
     /// Finds a future that was woken. A set that polls such futures by itself polls at most `polls`.
-    fn next_woken(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: usize) -> Woken<<Self::Future as Future>::Output>;
-
-    /// Polls the future in this slot; ready with its number and its output. Then the slot has to be vacated.
-    fn poll_slot(
+    fn next_woken(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        slot: usize,
-    ) -> Poll<(u64, <Self::Future as Future>::Output)>;
+        polls: usize,
+    ) -> Woken<Self::Entry<'_>, <Self::Future as Future>::Output>;
 
     /// Drops the future in this slot. The slot is vacant even if the destructor of the future panics.
     fn vacate(self: Pin<&mut Self>, slot: usize);
@@ -269,6 +271,10 @@ pub trait Set {
 impl<S: Set> Set for Pin<Box<S>> {
     type Future = S::Future;
     type Guard = S::Guard;
+    type Entry<'a>
+        = S::Entry<'a>
+    where
+        Self: 'a;
 
     const FREE_POLLS: usize = S::FREE_POLLS;
     const KEPT_POLLS: usize = S::KEPT_POLLS;
@@ -281,20 +287,16 @@ impl<S: Set> Set for Pin<Box<S>> {
         (**self).capacity()
     }
 
-    fn insert(self: Pin<&mut Self>, number: u64, future: S::Future) -> usize {
+    fn insert(self: Pin<&mut Self>, number: u64, future: S::Future) -> S::Entry<'_> {
         self.as_deref_mut().insert(number, future)
     }
 
-    fn next_woken(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: usize) -> Woken<<S::Future as Future>::Output> {
-        self.as_deref_mut().next_woken(cx, polls)
-    }
-
-    fn poll_slot(
+    fn next_woken(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        slot: usize,
-    ) -> Poll<(u64, <S::Future as Future>::Output)> {
-        self.as_deref_mut().poll_slot(cx, slot)
+        polls: usize,
+    ) -> Woken<S::Entry<'_>, <S::Future as Future>::Output> {
+        self.as_deref_mut().next_woken(cx, polls)
     }
 
     fn vacate(self: Pin<&mut Self>, slot: usize) {
@@ -322,15 +324,36 @@ impl<S: Set> Set for Pin<Box<S>> {
     }
 }
 
+/// Keeps the output of a future that has finished.
+pub trait Keep<T> {
+    /// Keeps the output of the future with this number.
+    fn keep(&mut self, number: u64, output: T);
+}
+
+/// A slot that was found. It is vacant if the wake-up that led to it came late.
+pub trait Entry {
+    /// What the future returns.
+    type Output;
+
+    /// Returns which slot it is.
+    fn slot(&self) -> usize;
+
+    /// Polls the future; `None` if there is none. If it has finished, its number and its output are kept, and then it is
+    /// dropped: the slot is vacant even if its destructor panics.
+    fn poll(self, cx: &mut Context<'_>, outputs: &mut impl Keep<Self::Output>) -> Option<Poll<()>>;
+}
+
 /// What [`Set::next_woken`] has found.
-pub enum Woken<T> {
-    /// The future in this slot.
-    Slot(usize),
-    /// One that was polled already, with so many others, and has finished: its number and its output. Its slot is vacant.
+pub enum Woken<E, T> {
+    /// A slot.
+    Slot(E),
+    /// A future that was polled already, with so many others, and has finished: its number and its output. Its slot is vacant.
     Finished(u64, T, usize),
     /// None is woken, or at least none was found by so many polls.
     None(usize),
+    /// A slot that is no longer there.
+    Late,
 }
 
 /// Stands for no slot.
-const NONE: usize = usize::MAX;
+pub(crate) const NONE: usize = usize::MAX;

@@ -49,7 +49,7 @@ impl ParkedTask {
     }
 
     /// If the task is parked, wakes it because of a slot. Returns whether the task was told the slot.
-    #[inline(always)]
+    #[inline]
     pub(super) fn wake_for(&self, slot: usize) -> bool {
         self.wake_if_parked(NOTIFIED + slot)
     }
@@ -60,12 +60,12 @@ impl ParkedTask {
     }
 
     /// Wakes the task if it is parked.
-    #[inline(always)]
+    #[inline]
     pub(super) fn wake(&self) {
         self.wake_if_parked(RUNNING);
     }
 
-    #[inline(always)]
+    #[inline]
     fn wake_if_parked(&self, state_after: usize) -> bool {
         let state = self.state.load(SeqCst);
         is_parked(state) && self.wake_from(state, state_after)
@@ -90,7 +90,7 @@ impl ParkedTask {
     }
 }
 
-#[inline(always)]
+#[inline]
 fn is_parked(state: usize) -> bool {
     state != RUNNING && state < NOTIFIED
 }
@@ -135,11 +135,13 @@ impl Parker {
     }
 
     /// Publishes that the task is running and need not be woken. Returns the slot that it was told, if any.
-    #[inline(always)]
+    #[inline]
     pub(super) fn unpark(&mut self, parked_task: &ParkedTask) -> Option<usize> {
-        if !self.is_parked {
-            return None;
-        }
+        if self.is_parked { self.unpark_parked(parked_task) } else { None }
+    }
+
+    #[inline(never)]
+    fn unpark_parked(&mut self, parked_task: &ParkedTask) -> Option<usize> {
         self.is_parked = false;
         let mut state = parked_task.state.load(SeqCst);
         if is_parked(state) {

@@ -21,7 +21,7 @@
 
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering::SeqCst;
-use core::task::Waker;
+use core::task::{Context, Waker};
 
 use super::local::{LocalBits, PollGuard, PollerId};
 use super::parker::{ParkedTask, Parker};
@@ -32,6 +32,9 @@ const WIDTH: usize = if cfg!(all(test, loom)) { 2 } else { usize::BITS as usize 
 
 /// Words in a block.
 const WORDS: usize = if cfg!(all(test, loom)) { 2 } else { 16 };
+
+/// How many late wake-ups are skipped at a time.
+const LATE: usize = 64;
 
 /// The poller's side of the ready bits.
 pub(crate) struct ReadyBits {
@@ -99,7 +102,7 @@ struct BlockWaker {
 
 impl Bits {
     /// Takes all bits.
-    #[inline(always)]
+    #[inline]
     fn take(&self) -> usize {
         let local = self.local.take();
         let shared = if self.shared.load(SeqCst) == 0 { 0 } else { self.shared.swap(0, SeqCst) };
@@ -107,7 +110,7 @@ impl Bits {
     }
 
     /// Returns whether a bit is set.
-    #[inline(always)]
+    #[inline]
     fn any(&self) -> bool {
         self.local.get() | self.shared.load(SeqCst) != 0
     }
@@ -116,7 +119,7 @@ impl Bits {
 wake_by_slot!(RootWaker, BlockWaker);
 
 impl RootWaker {
-    #[inline(always)]
+    #[inline]
     fn wake_slot(&self) {
         let root = &*self.root;
         if root.poller_id.is_polling() {
@@ -130,7 +133,7 @@ impl RootWaker {
 }
 
 impl BlockWaker {
-    #[inline(always)]
+    #[inline]
     fn wake_slot(&self) {
         let block = &*self.block;
         let bits = &block.words[self.slot / WIDTH % WORDS];
@@ -148,13 +151,13 @@ impl BlockWaker {
 }
 
 /// The bit of a slot in its word.
-#[inline(always)]
+#[inline]
 const fn bit(slot: usize) -> usize {
     1 << (slot % WIDTH)
 }
 
 /// Takes the lowest bit, which there must be, out of `bits`, and returns its position.
-#[inline(always)]
+#[inline]
 fn lowest(bits: &mut usize) -> usize {
     let position = bits.trailing_zeros() as usize;
     *bits &= *bits - 1;
@@ -206,7 +209,7 @@ impl ReadyBits {
     }
 
     /// Says that the poller is at work and need not be woken.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn unpark(&mut self) {
         if let Some(slot) = self.parker.unpark(&self.root.task) {
             self.take_notified(slot);
@@ -215,7 +218,7 @@ impl ReadyBits {
 
     /// Takes the slot that the task was told. If it has been woken once more since, it has its bit as well, and one turn is
     /// enough.
-    #[inline(always)]
+    #[inline(never)]
     fn take_notified(&mut self, slot: usize) {
         // Nothing was left when the task was parked.
         (self.slots, self.first_slot) = (bit(slot), slot - slot % WIDTH);
@@ -229,13 +232,13 @@ impl ReadyBits {
     }
 
     /// Says that this thread is about to run futures that may wake themselves and each other.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn enter(&self) -> PollGuard {
         PollGuard::enter(self.poller_id)
     }
 
     /// Returns a woken slot, if there is one. Every woken slot has its turn within two rounds over all slots.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn next(&mut self) -> Option<usize> {
         if self.slots == 0 && !self.refill() {
             return None;
@@ -244,7 +247,7 @@ impl ReadyBits {
     }
 
     /// Takes the bits of the next word that has any.
-    #[inline(always)]
+    #[inline]
     fn refill(&mut self) -> bool {
         if self.summaries.is_empty() {
             self.slots = self.root.bits.take();
@@ -288,6 +291,20 @@ impl ReadyBits {
         }
     }
 
+    /// Does what [`park`](Self::park) does. If all slots are vacant, it skips wake-ups first, all of which are late.
+    #[inline(never)]
+    pub(super) fn park_task(&mut self, cx: &Context<'_>, are_vacant: bool) -> bool {
+        if are_vacant {
+            // There may be no end of them.
+            for _ in 0..LATE {
+                if self.next().is_none() {
+                    break;
+                }
+            }
+        }
+        self.park(cx.waker())
+    }
+
     /// Registers the task to be woken, and searches once more: returns `false` if a slot has been woken already.
     #[inline]
     pub(crate) fn park(&mut self, waker: &Waker) -> bool {
@@ -304,7 +321,7 @@ impl ReadyBits {
     }
 
     /// Wakes the task if it is parked.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn wake(&self) {
         self.root.task.wake();
     }

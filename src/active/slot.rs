@@ -10,7 +10,7 @@ use pin_project::pin_project;
 
 use super::local::PollGuard;
 use super::ready::ReadyBits;
-use super::{NONE, Set, Woken};
+use super::{Entry, Keep, NONE, Set, Woken};
 
 /// What a [`SlotSet`](super::SlotSet) is.
 pub struct SlotVec<F> {
@@ -27,9 +27,6 @@ pub struct SlotVec<F> {
 #[derive(Clone, Copy)]
 struct Number([u8; 8]);
 
-/// How many late wake-ups are skipped at a time.
-const LATE: usize = 64;
-
 // In this order, the rest shares a line of the cache with the beginning of a large future.
 #[pin_project]
 #[repr(C)]
@@ -42,22 +39,22 @@ struct Slot<F> {
 }
 
 impl Number {
-    #[inline(always)]
+    #[inline]
     fn new(number: u64) -> Self {
         Self(number.to_ne_bytes())
     }
 
-    #[inline(always)]
+    #[inline]
     fn get(self) -> u64 {
         u64::from_ne_bytes(self.0)
     }
 
-    #[inline(always)]
+    #[inline]
     fn link(slot: usize) -> Self {
         Self::new(slot as u64)
     }
 
-    #[inline(always)]
+    #[inline]
     #[allow(clippy::cast_possible_truncation)]
     fn as_link(self) -> usize {
         self.get() as usize
@@ -73,63 +70,86 @@ impl<F> SlotVec<F> {
     /// Makes a slot, since none is vacant.
     #[cold]
     #[inline(never)]
-    fn grow(&mut self) {
-        let slot = self.slots.len();
-        let waker = self.ready.waker(slot);
-        self.slots.push(Box::pin(Slot { future: None, number: Number::link(NONE), waker }));
-        self.vacant = slot;
+    fn grow<'a>(slots: &'a mut Vec<Pin<Box<Slot<F>>>>, ready: &mut ReadyBits) -> &'a mut Pin<Box<Slot<F>>> {
+        let index = slots.len();
+        let waker = ready.waker(index);
+        slots.push(Box::pin(Slot { future: None, number: Number::link(NONE), waker }));
+        &mut slots[index]
+    }
+}
+
+/// A slot that was found.
+pub struct SlotEntry<'a, F> {
+    slot: Pin<&'a mut Slot<F>>,
+    index: usize,
+    vacant: &'a mut usize,
+    polling: &'a mut usize,
+}
+
+impl<F: Future> Entry for SlotEntry<'_, F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn slot(&self) -> usize {
+        self.index
+    }
+
+    #[inline]
+    fn poll(self, _: &mut Context<'_>, outputs: &mut impl Keep<F::Output>) -> Option<Poll<()>> {
+        let mut slot = self.slot.project();
+        let future = slot.future.as_mut().as_pin_mut()?;
+        *self.polling = self.index;
+        let poll = future.poll(&mut Context::from_waker(slot.waker));
+        *self.polling = NONE;
+        if let Poll::Ready(output) = poll {
+            outputs.keep(slot.number.get(), output);
+            *slot.number = Number::link(mem::replace(self.vacant, self.index));
+            slot.future.set(None);
+            return Some(Poll::Ready(()));
+        }
+        Some(Poll::Pending)
     }
 }
 
 impl<F: Future> Set for SlotVec<F> {
     type Future = F;
     type Guard = PollGuard;
+    type Entry<'a>
+        = SlotEntry<'a, F>
+    where
+        Self: 'a;
 
-    #[inline(always)]
+    #[inline]
     fn enter(self: Pin<&mut Self>) -> PollGuard {
         let this = self.get_mut();
         this.ready.unpark();
         this.ready.enter()
     }
 
-    #[inline(always)]
-    fn insert(self: Pin<&mut Self>, number: u64, future: F) -> usize {
+    #[inline]
+    fn insert(self: Pin<&mut Self>, number: u64, future: F) -> SlotEntry<'_, F> {
         let this = self.get_mut();
-        if this.vacant >= this.slots.len() {
-            this.grow();
-        }
-        let index = this.vacant;
-        let mut slot = this.slots[index].as_mut().project();
-        this.vacant = mem::replace(slot.number, Number::new(number)).as_link();
-        slot.future.set(Some(future));
-        index
+        let (index, slot) = if this.vacant < this.slots.len() {
+            (this.vacant, &mut this.slots[this.vacant])
+        } else {
+            (this.slots.len(), Self::grow(&mut this.slots, &mut this.ready))
+        };
+        let mut slot = slot.as_mut();
+        let mut fields = slot.as_mut().project();
+        this.vacant = mem::replace(fields.number, Number::new(number)).as_link();
+        fields.future.set(Some(future));
+        SlotEntry { slot, index, vacant: &mut this.vacant, polling: &mut this.polling }
     }
 
-    #[inline(always)]
-    fn next_woken(self: Pin<&mut Self>, _: &mut Context<'_>, _: usize) -> Woken<F::Output> {
+    #[inline]
+    fn next_woken(self: Pin<&mut Self>, _: &mut Context<'_>, _: usize) -> Woken<SlotEntry<'_, F>, F::Output> {
         let this = self.get_mut();
-        while let Some(index) = this.ready.next() {
-            // A late wake-up may be for a slot that is vacant by now, or no longer there.
-            if this.slots.get(index).is_some_and(|slot| slot.future.is_some()) {
-                return Woken::Slot(index);
-            }
-        }
-        Woken::None(0)
+        let Some(index) = this.ready.next() else { return Woken::None(0) };
+        // A slot that is no longer there was woken late.
+        let Some(slot) = this.slots.get_mut(index) else { return Woken::Late };
+        Woken::Slot(SlotEntry { slot: slot.as_mut(), index, vacant: &mut this.vacant, polling: &mut this.polling })
     }
 
-    #[inline(always)]
-    fn poll_slot(self: Pin<&mut Self>, _: &mut Context<'_>, index: usize) -> Poll<(u64, F::Output)> {
-        let this = self.get_mut();
-        let Some(slot) = this.slots.get_mut(index) else { return Poll::Pending };
-        let slot = slot.as_mut().project();
-        let Some(future) = slot.future.as_pin_mut() else { return Poll::Pending };
-        this.polling = index;
-        let poll = future.poll(&mut Context::from_waker(slot.waker));
-        this.polling = NONE;
-        poll.map(|output| (slot.number.get(), output))
-    }
-
-    #[inline(always)]
     fn vacate(self: Pin<&mut Self>, index: usize) {
         let this = self.get_mut();
         let Some(slot) = this.slots.get_mut(index) else { return };
@@ -150,40 +170,23 @@ impl<F: Future> Set for SlotVec<F> {
         let this = self.get_mut();
         // All at once: a destructor that panics does not save the others.
         this.vacant = NONE;
-        this.slots.clear();
+        drop(mem::take(&mut this.slots));
     }
 
+    #[inline]
     fn park(self: Pin<&mut Self>, cx: &mut Context<'_>, is_empty: bool) -> bool {
-        let this = self.get_mut();
-        if is_empty {
-            // All wake-ups are late. There may be no end of them.
-            for _ in 0..LATE {
-                if this.ready.next().is_none() {
-                    break;
-                }
-            }
-        }
-        this.ready.park(cx.waker())
+        self.get_mut().ready.park_task(cx, is_empty)
     }
 
-    #[inline(always)]
+    #[inline]
     fn wake(&self) {
         self.ready.wake();
     }
 
-    #[inline(always)]
-    fn recover(self: Pin<&mut Self>) -> Option<u64> {
-        if self.polling == NONE { None } else { Some(self.get_mut().remove_panicked()) }
-    }
-}
-
-impl<F: Future> SlotVec<F> {
-    #[cold]
-    #[inline(never)]
-    fn remove_panicked(&mut self) -> u64 {
-        let slot = mem::replace(&mut self.polling, NONE);
-        let number = self.slots[slot].number.get();
-        Pin::new(self).vacate(slot);
-        number
+    fn recover(mut self: Pin<&mut Self>) -> Option<u64> {
+        let index = mem::replace(&mut self.polling, NONE);
+        let number = self.slots.get(index)?.number.get();
+        self.vacate(index);
+        Some(number)
     }
 }

@@ -111,12 +111,12 @@ impl<F> Default for Slot<F> {
 impl<F> Tree<F> for Slot<F> {
     const LEN: usize = 1;
 
-    #[inline(always)]
+    #[inline]
     fn slot(&self, _: usize) -> &Self {
         self
     }
 
-    #[inline(always)]
+    #[inline]
     fn slot_mut(self: Pin<&mut Self>, _: usize) -> Pin<&mut Self> {
         self
     }
@@ -125,12 +125,12 @@ impl<F> Tree<F> for Slot<F> {
 impl<F, A: Tree<F>, B: Tree<F>> Tree<F> for Pair<A, B> {
     const LEN: usize = A::LEN + B::LEN;
 
-    #[inline(always)]
+    #[inline]
     fn slot(&self, index: usize) -> &Slot<F> {
         if index < A::LEN { self.left.slot(index) } else { self.right.slot(index - A::LEN) }
     }
 
-    #[inline(always)]
+    #[inline]
     fn slot_mut(self: Pin<&mut Self>, index: usize) -> Pin<&mut Slot<F>> {
         let this = self.project();
         if index < A::LEN { this.left.slot_mut(index) } else { this.right.slot_mut(index - A::LEN) }

@@ -12,7 +12,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::task::AtomicWaker;
 use pin_project::pin_project;
 
-use super::{NONE, Set, Woken};
+use super::{Entry, Keep, NONE, Set, Woken};
 
 /// What an [`UnorderedSet`](super::UnorderedSet) is.
 pub struct CappedUnordered<F> {
@@ -109,15 +109,44 @@ impl<F> CappedUnordered<F> {
     }
 }
 
+/// A future that was just inserted.
+pub struct NewEntry<'a, F> {
+    set: &'a mut CappedUnordered<F>,
+    slot: usize,
+}
+
+impl<F: Future> Entry for NewEntry<'_, F> {
+    type Output = F::Output;
+
+    fn slot(&self) -> usize {
+        self.slot
+    }
+
+    /// `FuturesUnordered` polls it only after all that are woken, however many these are; but it has its slot now. The waker
+    /// need do nothing, since that other poll comes whether it is woken or not.
+    fn poll(self, _: &mut Context<'_>, outputs: &mut impl Keep<F::Output>) -> Option<Poll<()>> {
+        let Self { set, slot } = self;
+        let cx = &mut Context::from_waker(Waker::noop());
+        let Poll::Ready(output) = set.entry(slot)?.poll_future(cx) else { return Some(Poll::Pending) };
+        outputs.keep(set.numbers[slot], output?.1);
+        Pin::new(set).vacate(slot);
+        Some(Poll::Ready(()))
+    }
+}
+
 impl<F: Future> Set for CappedUnordered<F> {
     type Future = F;
     type Guard = ();
+    type Entry<'a>
+        = NewEntry<'a, F>
+    where
+        Self: 'a;
 
     const KEPT_POLLS: usize = STOP;
 
     fn enter(self: Pin<&mut Self>) {}
 
-    fn insert(self: Pin<&mut Self>, number: u64, future: F) -> usize {
+    fn insert(self: Pin<&mut Self>, number: u64, future: F) -> NewEntry<'_, F> {
         let this = self.get_mut();
         let slot = this.free.pop().unwrap_or_else(|| {
             this.numbers.push(number);
@@ -126,10 +155,10 @@ impl<F: Future> Set for CappedUnordered<F> {
         this.numbers[slot] = number;
         let shared = Arc::clone(&this.shared);
         this.futures.push(Tracked { future: Some(future), slot, shared, owed: false, waker: None });
-        slot
+        NewEntry { set: this, slot }
     }
 
-    fn next_woken(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: usize) -> Woken<F::Output> {
+    fn next_woken(self: Pin<&mut Self>, cx: &mut Context<'_>, polls: usize) -> Woken<NewEntry<'_, F>, F::Output> {
         let this = self.get_mut();
         this.shared.polls.store(polls, Relaxed);
         loop {
@@ -148,19 +177,6 @@ impl<F: Future> Set for CappedUnordered<F> {
                 Poll::Pending if left != before && left != 0 => {}
                 Poll::Ready(None) | Poll::Pending => return Woken::None(polls - left),
             }
-        }
-    }
-
-    /// Polls a future that was just inserted.
-    ///
-    /// `FuturesUnordered` polls it only after all that are woken, however many these are; but it has its slot now. The waker
-    /// need do nothing, since that other poll comes whether it is woken or not.
-    fn poll_slot(self: Pin<&mut Self>, _: &mut Context<'_>, slot: usize) -> Poll<(u64, F::Output)> {
-        let this = self.get_mut();
-        let cx = &mut Context::from_waker(Waker::noop());
-        match this.entry(slot).map(|entry| entry.poll_future(cx)) {
-            Some(Poll::Ready(Some((_, output)))) => Poll::Ready((this.numbers[slot], output)),
-            _ => Poll::Pending,
         }
     }
 

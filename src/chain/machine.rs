@@ -44,7 +44,7 @@ where
     F: FnMut(It::Item) -> Fut,
     Fut: Future,
 {
-    #[inline(always)]
+    #[inline]
     pub(crate) fn new(items: It, size: usize, f: F) -> Self {
         Chain { source: Mapped::new(items, f), engine: Engine::new(size, SlotSet.make(), Results::new()) }.into_stream()
     }
@@ -57,7 +57,7 @@ where
     Fut: Future,
     Slots<N>: SlotCount,
 {
-    #[inline(always)]
+    #[inline]
     pub(crate) fn new_inline(items: It, f: F) -> Self {
         let engine = Engine::new(N, InlineSlots::new(), InlineResults::new(false));
         Chain { source: Mapped::new(items, f), engine }.into_stream()
@@ -70,7 +70,7 @@ where
     S: Set,
     R: ChainResults<Output = OutputOf<S>>,
 {
-    #[inline(always)]
+    #[inline]
     fn into_stream(self) -> PoolMap<Self, R::Output> {
         PoolMap::from_parts(self, run, look)
     }
@@ -109,7 +109,7 @@ where
     run_with(chain, cx, budget, wanted, pop)
 }
 
-#[inline(always)]
+#[inline]
 fn run_with<Src, S, R, T>(
     chain: Pin<&mut Chain<Src, S, R>>,
     cx: &mut Context<'_>,
@@ -125,14 +125,13 @@ where
     let mut chain = chain.project();
     let goal = if wanted == Wanted::Progress { Goal::Progress } else { Goal::Next };
     let poll = chain.engine.as_mut().run(cx, chain.source.as_mut(), budget, goal, &mut Unconditional);
-    match (wanted, poll) {
-        (Wanted::Item, Poll::Ready(true)) => Poll::Ready(pop(chain.engine.finished_mut())),
-        (Wanted::Progress, Poll::Ready(_)) => {
-            // None of its futures is active, and none will be before a result is taken. But something upstream may
-            // be, also after the end of the source.
-            chain.source.poll_progress(cx, budget).map(|()| None)
-        }
-        (_, poll) => poll.map(|_| None),
+    match poll {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(true) if wanted == Wanted::Item => Poll::Ready(pop(chain.engine.finished_mut())),
+        // None of its futures is active, and none will be before a result is taken. But something upstream may be, also after
+        // the end of the source.
+        Poll::Ready(_) if wanted == Wanted::Progress => chain.source.poll_progress(cx, budget).map(|()| None),
+        Poll::Ready(_) => Poll::Ready(None),
     }
 }
 
@@ -193,7 +192,7 @@ where
     type Output = T;
     type Indexed = Self;
 
-    #[inline(always)]
+    #[inline]
     fn make_unordered(&mut self) {
         self.engine.finished.make_unordered();
     }
@@ -217,7 +216,7 @@ where
         Chain { source, engine: engine.with_parts(set.make(), |finished| finished) }.into_stream()
     }
 
-    #[inline(always)]
+    #[inline]
     fn indexed(stream: PoolMap<Self, T>) -> PoolMap<Self, (usize, T)> {
         PoolMap::from_parts(stream.machine, run_indexed, look)
     }
@@ -253,7 +252,7 @@ where
     type Catching = ();
 
     fn close_at(&mut self, is_error: fn(&T) -> bool) {
-        self.engine.finished.close_at(is_error);
+        self.engine.close_at(is_error);
     }
 
     #[cfg(feature = "std")]

@@ -1,4 +1,4 @@
-//! What is known of the call under way: [`Call`], its [`Budget`], and how many results there are.
+//! What is known of the call under way, [`Call`], and how many results there are, [`Counts`].
 //!
 //! Plain values, as the [law](super::law) is: the driver reports to them what has happened, and the law reads them.
 
@@ -79,10 +79,14 @@ pub(crate) enum Nothing {
     NotEligible,
 }
 
-/// What is known of a call. How much is left of its budget is known to the driver, who uses it up.
+/// What is known of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a separate fact")]
 pub(crate) struct Call {
+    /// How many more futures may be polled in this call.
+    pub(super) left: usize,
+    /// This turn is over when so many are left.
+    pub(super) turn_end: usize,
     pub(super) goal: Goal,
     pub(super) turn: Party,
     /// Whether a future may be woken, and whether the woken ones had their turn.
@@ -94,73 +98,114 @@ pub(crate) struct Call {
     pub(super) just_asked: bool,
     /// How much was left of the budget when the goal was last asked for, or the call began; and whether nothing had been
     /// polled then since the time before.
-    pub(super) asked_at: usize,
     pub(super) asked_idle: bool,
+    pub(super) asked_at: usize,
 }
 
-/// How much may be polled.
+/// How many results are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Budget {
-    /// How many more futures may be polled in this call.
-    pub(crate) left: usize,
-    /// This turn is over when so many are left.
-    pub(super) turn_end: usize,
+pub(crate) struct Counts {
+    /// Their turn has come.
+    pub(crate) due: usize,
+    /// They came ahead of their turn.
+    pub(crate) ahead: usize,
 }
 
-impl Budget {
+impl Call {
+    /// Returns whether no future was polled since the goal was last asked for, so that the call is about to end.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.asked_at == self.left
+    }
+
+    const NEW: Self = Self {
+        left: 0,
+        turn_end: 0,
+        goal: Goal::Next,
+        turn: Party::Woken,
+        woken: true,
+        had_turn: true,
+        source: Source::Unknown,
+        upstream: Upstream::Absent,
+        just_asked: false,
+        asked_idle: false,
+        asked_at: 0,
+    };
+
+    /// A call begins, with so many polls.
+    #[inline]
+    pub(crate) fn new(goal: Goal, has_upstream: bool, budget: usize) -> Self {
+        let mut call = Self::NEW;
+        (call.left, call.goal) = (budget, goal);
+        if has_upstream {
+            call.upstream = Upstream::NotPolled;
+        }
+        if goal == Goal::Until {
+            call.asked_at = budget;
+        }
+        call
+    }
+
+    /// How many more futures may be polled in this call.
+    #[inline]
+    pub(crate) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// What is left of the budget, for a source that uses it up itself.
+    #[inline]
+    pub(crate) fn left_mut(&mut self) -> &mut usize {
+        &mut self.left
+    }
+
+    /// So many futures were polled.
+    #[inline]
+    pub(crate) fn polled(&mut self, polls: usize) {
+        self.left -= polls;
+    }
+
+    /// A poll was reserved, or counted, that is not to count.
+    #[inline]
+    pub(crate) fn give_back(&mut self) {
+        self.left += 1;
+    }
+
     /// Gives a turn of so many polls.
-    #[inline(always)]
+    #[inline]
     pub(super) fn begin_turn(&mut self, polls: usize) {
         self.turn_end = self.left.saturating_sub(polls);
     }
 
     /// How many more futures may be polled in this turn.
-    #[inline(always)]
-    pub(crate) fn turn(&self) -> usize {
+    #[inline]
+    pub(crate) fn turn_left(&self) -> usize {
         self.left.saturating_sub(self.turn_end)
     }
 
     /// Returns whether another future may be polled in this turn.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn has_turn(&self) -> bool {
         self.left > self.turn_end
     }
-}
-
-/// How many results are due, and how many are held in all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Counts {
-    pub(crate) due: usize,
-    pub(crate) held: usize,
-}
-
-impl Call {
-    /// Returns whether no future was polled since the goal was last asked for, so that the call is about to end.
-    pub(crate) fn is_idle(&self, budget: Budget) -> bool {
-        self.asked_at == budget.left
-    }
 
     /// No future is woken.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn none_woken(&mut self, none: bool) {
         self.woken &= !none;
     }
 
-    /// The source was asked for a future, and what it started is polled: futures may have been woken meanwhile.
-    #[inline(always)]
-    pub(crate) fn may_be_woken(&mut self) {
-        self.woken = true;
-    }
-
-    /// The source was asked for a future, and with it the pools upstream: futures there may be in flight that do not wake the
-    /// task unless they are polled again.
-    #[inline(always)]
-    pub(crate) fn asked_upstream(&mut self) {
-        self.upstream = Upstream::NotPolled;
+    /// Those that wait have their turn, and the source was asked for one. It may wake futures, and so may what it starts. With
+    /// it the pools upstream were asked, if there are any: futures there may be in flight that do not wake the task unless they
+    /// are polled again.
+    #[inline]
+    pub(crate) fn asked_source(&mut self, has_upstream: bool) {
+        (self.turn, self.woken) = (Party::Waiting, true);
+        if has_upstream {
+            self.upstream = Upstream::NotPolled;
+        }
     }
 
     /// The source had nothing to start.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn nothing_to_start(&mut self, why: Nothing) {
         self.source = match why {
             Nothing::Pending => Source::Pending,

@@ -27,7 +27,7 @@
 
 use core::mem;
 
-use super::call::{Budget, Call, Counts, Goal, Party, Source, Upstream};
+use super::call::{Call, Counts, Goal, Party, Source, Upstream};
 
 /// The most futures that one call polls, those that it starts included.
 pub(crate) const POLL_BUDGET: usize = 64;
@@ -45,7 +45,7 @@ pub(crate) enum Step {
     PollWoken,
     /// Take one future from the source, and poll it.
     Start,
-    /// Let the pools upstream make progress, with at most [`Budget::turn`] polls.
+    /// Let the pools upstream make progress, with at most [`Call::turn_left`] polls.
     PollUpstream,
     /// Hand over a result, or, if the goal is [`Goal::Until`], ask whether it is reached.
     Offer,
@@ -131,6 +131,7 @@ impl Law {
         let taken = self.claims.saturating_add(self.extra_weight).saturating_add(self.head_weight.min(self.size) - 1);
         self.max_active = slots.saturating_add(self.lent).saturating_sub(taken);
         (self.max_due, self.max_held) = match self.max_finished {
+            _ if self.head_is_next => (usize::MAX, usize::MAX),
             Some(most) => (most, most),
             // Results inside the value all count, as there is no more room.
             None if self.most_results < usize::MAX => (self.size, self.size),
@@ -157,7 +158,7 @@ impl Law {
     }
 
     pub(crate) fn max_finished(&self) -> usize {
-        self.max_due
+        self.max_finished.unwrap_or(self.size)
     }
 
     /// Changes how many results may be held while a future is started. From now on every result held counts.
@@ -193,7 +194,7 @@ impl Law {
     }
 
     /// Tells how many active futures have lent their slots, and how many of these claim one.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn set_lent(&mut self, lent: usize, claims: usize) {
         if (self.lent, self.claims) != (lent, claims) {
             (self.lent, self.claims) = (lent, claims);
@@ -224,17 +225,16 @@ impl Law {
     // Who may start.
 
     /// Returns whether the bound on results lets a future start.
-    #[inline(always)]
+    #[inline]
     fn has_result_room(&self, goal: Goal, counts: Counts) -> bool {
-        // With none held but those that are due, one comparison is enough, as `max_due <= max_held`.
-        (counts.due <= self.max_due && (counts.held == counts.due || counts.held <= self.max_held))
+        // Mostly no result is ahead of its turn, and `max_due <= max_held`.
+        (counts.due <= self.max_due && (counts.ahead == 0 || counts.due + counts.ahead <= self.max_held))
             || goal == Goal::Until
-            || self.head_is_next
     }
 
     /// Returns whether a future may start if the source has one: **no more** than `size` are active because it is asked before
     /// each start, and **no less** because no call ends while it says yes and the source may have one.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn may_start(&self, goal: Goal, counts: Counts) -> bool {
         self.active < self.max_active && self.has_result_room(goal, counts)
     }
@@ -244,7 +244,7 @@ impl Law {
     }
 
     /// A future was taken from the source: it is active now.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn started(&mut self) {
         debug_assert!(self.active < self.max_active, "no more");
         self.active += 1;
@@ -281,7 +281,7 @@ impl Law {
     }
 
     /// An active future has finished.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn finished(&mut self) {
         debug_assert!(self.active > 0);
         self.active -= 1;
@@ -290,66 +290,66 @@ impl Law {
     // The course of a call: the straight line. The woken futures are polled until one has finished, the slots are filled, and
     // a result is handed over.
 
-    /// Begins a call. Returns the first step of the straight line, or `None` if the driver has to ask
-    /// [where to begin](Self::begin_elsewhere). While nothing is active, that is the turn of those that wait.
-    #[inline(always)]
-    pub(crate) fn begin(&self, goal: Goal, has_upstream: bool, budget: usize) -> (Call, Budget, Option<Step>) {
-        let is_empty = self.active == 0;
-        let call = Call {
-            goal,
-            turn: if is_empty { Party::Waiting } else { Party::Woken },
-            woken: true,
-            had_turn: true,
-            source: Source::Unknown,
-            upstream: if has_upstream { Upstream::NotPolled } else { Upstream::Absent },
-            just_asked: false,
-            asked_at: budget,
-            asked_idle: false,
-        };
-        let mut budget = Budget { left: budget, turn_end: 0 };
-        budget.begin_turn(QUOTA);
-        let step = if is_empty { Step::Start } else { Step::PollWoken };
-        (call, budget, (self.is_straight && budget.left > 0).then_some(step))
+    /// Begins a call with a turn: of the woken futures, or, while nothing is active, of those that wait. Returns `false` if the
+    /// driver has to ask [where to begin](Self::begin_elsewhere).
+    #[inline]
+    pub(crate) fn begin(&self, call: &mut Call, is_start: &mut bool) -> bool {
+        call.begin_turn(QUOTA);
+        *is_start = self.active == 0;
+        self.is_straight && call.left > 0
     }
 
     /// Returns whether the turn of the woken futures continues.
-    #[inline(always)]
-    pub(crate) fn may_poll_woken(&self, budget: Budget) -> bool {
-        self.active > 0 && budget.has_turn()
+    #[inline]
+    pub(crate) fn may_poll_woken(&self, call: &Call) -> bool {
+        self.active > 0 && call.has_turn()
     }
 
     /// A woken future has finished: returns whether its turn is over.
-    #[inline(always)]
-    pub(crate) fn is_enough(&self, goal: Goal, budget: &mut Budget) -> bool {
+    #[inline]
+    pub(crate) fn is_enough(&self, goal: Goal, call: &mut Call) -> bool {
         if self.lent > 0 {
             // Those who were woken by the one that has finished come before what waits to start.
-            budget.begin_turn(self.quota_of(Party::Woken));
+            call.begin_turn(self.quota_of(Party::Woken));
             return false;
         }
         // With a result to hand over, the rest of the call is for filling the slots.
         goal == Goal::Next
     }
 
-    /// The turn of the woken futures is over, on the straight line: gives those that wait a turn, unless the budget is used up.
-    #[inline(always)]
-    pub(crate) fn fill_slots_next(&self, call: &mut Call, budget: &mut Budget) -> bool {
-        if budget.left == 0 || self.lent > 0 {
+    /// The turn of the woken futures is over: gives those that wait one, unless that is decided elsewhere.
+    #[inline]
+    pub(crate) fn fill_slots_next(&self, call: &mut Call) -> bool {
+        if call.source != Source::Unknown || self.lent > 0 {
             return false;
         }
-        call.turn = Party::Waiting;
-        budget.begin_turn(QUOTA);
+        call.begin_turn(QUOTA);
         true
     }
 
-    /// The turn of those that wait is over, on the straight line, and no more can start: returns whether a result is handed
-    /// over now.
-    #[inline(always)]
-    pub(crate) fn hands_over_next(goal: Goal, budget: Budget, counts: Counts) -> bool {
-        goal == Goal::Next && counts.due > 0 && budget.left > 0
+    /// The turn of those that wait is over, and no more can start. Returns what is next where that is plain: a result is handed
+    /// over, the woken futures have another turn, or there is nothing to do.
+    #[inline]
+    pub(crate) fn slots_filled(&self, call: &mut Call, goal: Goal, counts: Counts, has_upstream: bool) -> Option<Step> {
+        if goal != Goal::Next || call.left == 0 {
+            return None;
+        }
+        if counts.due > 0 {
+            return (!has_upstream || call.upstream != Upstream::OutOfBudget).then_some(Step::Offer);
+        }
+        if has_upstream {
+            return None;
+        }
+        if !call.woken || self.active == 0 {
+            return Some(Step::Rest);
+        }
+        (call.turn, call.had_turn) = (Party::Woken, true);
+        call.begin_turn(QUOTA);
+        Some(Step::PollWoken)
     }
 
     /// Returns whether only one future may start in a turn, so that others can claim its slot.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn has_lent(&self) -> bool {
         self.lent > 0
     }
@@ -358,29 +358,27 @@ impl Law {
 
     #[cold]
     #[inline(never)]
-    pub(crate) fn begin_elsewhere(&mut self, call: &mut Call, budget: Budget, counts: Counts) -> (Step, Budget) {
+    pub(crate) fn begin_elsewhere(&mut self, call: &mut Call, counts: Counts) -> Step {
         if self.first == Party::Closing {
-            return (Step::Close, budget);
+            return Step::Close;
         }
         // Those who want their slots back come before what waits to start, as long as that has polls left for it, too.
-        let reclaims_first = self.lent > 0 && budget.left > self.quota_of(Party::Woken);
+        let reclaims_first = self.lent > 0 && call.left > self.quota_of(Party::Woken);
         call.turn = if reclaims_first { Party::Woken } else { self.first }.before();
         self.set_first(Party::Woken);
         // The parties that were left out the last time come before a result is handed over.
-        (call.just_asked, call.had_turn) = (budget.left > 0, false);
-        self.next(call, budget, counts)
+        (call.just_asked, call.had_turn) = (call.left > 0, false);
+        self.next(call, counts)
     }
 
     /// Passes the turn to the next party that wants it, or ends the call.
     #[cold]
     #[inline(never)]
-    pub(crate) fn next(&mut self, call: &mut Call, mut budget: Budget, counts: Counts) -> (Step, Budget) {
-        let step = self.pass_turn(call, &mut budget, counts);
-        (step, budget)
-    }
-
-    fn pass_turn(&mut self, call: &mut Call, budget: &mut Budget, counts: Counts) -> Step {
-        if budget.left == 0 {
+    pub(crate) fn next(&mut self, call: &mut Call, counts: Counts) -> Step {
+        if self.first == Party::Closing {
+            return Step::Close;
+        }
+        if call.left == 0 {
             // The next call begins with the turn of the next party.
             self.set_first(call.turn.next());
             return match call.goal {
@@ -389,23 +387,23 @@ impl Law {
                 _ => Step::Yield,
             };
         }
-        if call.turn == Party::Waiting && !mem::take(&mut call.just_asked) && self.may_offer(call, *budget, counts) {
+        if call.turn == Party::Waiting && !mem::take(&mut call.just_asked) && self.may_offer(call, counts) {
             return Step::Offer;
         }
         for _ in 0..3 {
             call.turn = call.turn.next();
-            budget.begin_turn(self.quota_of(call.turn));
+            call.begin_turn(self.quota_of(call.turn));
             match call.turn {
                 Party::Woken if self.wants_to_poll(call, counts) => {
                     call.had_turn = true;
                     return Step::PollWoken;
                 }
                 Party::Waiting if self.wants_to_start(call, counts) => return Step::Start,
-                Party::Waiting if self.may_offer(call, *budget, counts) => return Step::Offer,
+                Party::Waiting if self.may_offer(call, counts) => return Step::Offer,
                 Party::Upstream if call.upstream_is_behind() => {
                     if call.goal == Goal::Next && counts.due > 0 {
                         // The result is only held back so that the pools upstream can fill their slots, too.
-                        budget.begin_turn(budget.left);
+                        call.begin_turn(call.left);
                     }
                     return Step::PollUpstream;
                 }
@@ -431,14 +429,14 @@ impl Law {
     }
 
     /// Returns whether it is time to hand over, or to ask whether the goal is reached.
-    fn may_offer(&self, call: &Call, budget: Budget, counts: Counts) -> bool {
+    fn may_offer(&self, call: &Call, counts: Counts) -> bool {
         match call.goal {
             Goal::Next => {
                 counts.due > 0 && call.upstream != Upstream::OutOfBudget && !self.wants_to_start(call, counts)
             }
             Goal::Progress => false,
             // Once more when nothing was polled since, as then the call is about to end.
-            Goal::Until => (call.asked_at != budget.left || !call.asked_idle) && !self.wants_to_start(call, counts),
+            Goal::Until => (!call.is_idle() || !call.asked_idle) && !self.wants_to_start(call, counts),
         }
     }
 
@@ -447,63 +445,55 @@ impl Law {
     /// The last result that is wanted has come.
     #[cold]
     #[inline(never)]
-    pub(crate) fn close(&mut self, budget: Budget) -> (Step, Budget) {
+    pub(crate) fn close(&mut self) {
         (self.is_closed, self.first) = (true, Party::Closing);
         self.settings_changed();
-        (Step::Close, budget)
     }
 
     /// Everything is dropped but a result that may be due.
     #[cold]
     #[inline(never)]
-    pub(crate) fn closed(&mut self, call: &mut Call, budget: Budget, counts: Counts) -> (Step, Budget) {
+    pub(crate) fn closed(&mut self, call: &mut Call, counts: Counts) -> Step {
         self.set_first(Party::Woken);
         (call.source, call.upstream) = (Source::Empty, Upstream::Absent);
         (call.turn, call.woken) = (Party::Waiting, false);
-        self.next(call, budget, counts)
+        self.next(call, counts)
     }
 
     /// The goal is not reached.
     #[cold]
     #[inline(never)]
-    pub(crate) fn declined(&mut self, call: &mut Call, budget: Budget, counts: Counts) -> (Step, Budget) {
-        call.asked_idle = call.is_idle(budget);
+    pub(crate) fn declined(&mut self, call: &mut Call, counts: Counts) -> Step {
+        call.asked_idle = call.is_idle();
         // A future may have been woken while the question was answered.
-        (call.asked_at, call.just_asked, call.woken) = (budget.left, true, true);
-        if budget.left > 0 {
+        (call.asked_at, call.just_asked, call.woken) = (call.left, true, true);
+        if call.left > 0 {
             call.turn = Party::Waiting;
         }
-        self.next(call, budget, counts)
+        self.next(call, counts)
     }
 
     /// The pools upstream were polled so often, and may have more to do.
     #[cold]
     #[inline(never)]
-    pub(crate) fn upstream_polled(
-        &mut self,
-        call: &mut Call,
-        mut budget: Budget,
-        counts: Counts,
-        polls: usize,
-        has_more: bool,
-    ) -> (Step, Budget) {
+    pub(crate) fn upstream_polled(&mut self, call: &mut Call, counts: Counts, polls: usize, has_more: bool) -> Step {
         call.upstream = if has_more { Upstream::OutOfBudget } else { Upstream::UpToDate };
-        budget.left = budget.left.saturating_sub(polls);
-        self.next(call, budget, counts)
+        call.left = call.left.saturating_sub(polls);
+        self.next(call, counts)
     }
 
     /// The task was not parked, since a future was woken meanwhile. Maybe for nothing: late wake-ups count as polls, or this
     /// could continue for ever.
     #[cold]
     #[inline(never)]
-    pub(crate) fn not_parked(&mut self, call: &mut Call, mut budget: Budget, counts: Counts) -> (Step, Budget) {
-        budget.left -= 1;
+    pub(crate) fn not_parked(&mut self, call: &mut Call, counts: Counts) -> Step {
+        call.left -= 1;
         (call.woken, call.turn) = (true, Party::Upstream);
-        self.next(call, budget, counts)
+        self.next(call, counts)
     }
 
     /// So many futures were polled in a call that is over.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn count_polls(&mut self, polls: usize) {
         self.polls_used = self.polls_used.wrapping_add(polls);
     }

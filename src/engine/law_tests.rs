@@ -26,14 +26,14 @@ use std::string::String;
 use std::vec::Vec;
 use std::{eprintln, format, vec};
 
-use super::call::{Budget, Call, Counts, Goal, Nothing};
+use super::call::{Call, Counts, Goal, Nothing};
 use super::law::{Law, QUOTA, Step};
 
 /// By default, a future is started only while at most this many times the size of results are held.
 const HELD_PER_SLOT: usize = 16;
 
 /// Each poll takes at most so many steps, and so does the end of a call.
-const STEPS: usize = 12;
+const STEPS: usize = 15;
 
 const ALL_GOALS: &[Goal] = &[Goal::Next, Goal::Progress, Goal::Until];
 
@@ -173,7 +173,7 @@ impl Pool {
     }
 
     fn counts(&self) -> Counts {
-        Counts { due: self.due, held: self.due + self.ahead }
+        Counts { due: self.due, ahead: self.ahead }
     }
 
     /// Returns what the waiting future weighs: never more than the size.
@@ -376,9 +376,8 @@ struct Run {
     pool: Pool,
     goal: Goal,
     call: Call,
-    budget: Budget,
-    step: Step,
-    is_straight: bool,
+    /// What is next, unless it is a turn.
+    step: Option<Step>,
     is_start: bool,
     at: At,
     /// That the source has nothing that may start, if it was asked.
@@ -402,29 +401,24 @@ impl Run {
             pool.stop_waiting(setup, goal);
         }
         pool.law.set_lent(pool.lent, pool.claims);
-        let (mut call, mut budget, first) = pool.law.begin(goal, setup.has_upstream, given);
-        let is_straight = first.is_some();
-        let step = first.unwrap_or_else(|| {
-            let step;
-            (step, budget) = pool.law.begin_elsewhere(&mut call, budget, pool.counts());
-            step
-        });
+        let mut call = Call::new(goal, setup.has_upstream, given);
+        let mut is_start = false;
+        let is_turn = pool.law.begin(&mut call, &mut is_start);
+        let step = if is_turn { None } else { Some(pool.law.begin_elsewhere(&mut call, pool.counts())) };
         let run = Self {
             pool,
             goal,
             call,
-            budget,
             step,
-            is_straight,
-            is_start: step == Step::Start,
-            at: if is_straight { At::Turn } else { At::NextStep },
+            is_start,
+            at: if is_turn { At::Turn } else { At::NextStep },
             nothing: None,
             is_behind: setup.has_upstream,
             is_out_of_budget: false,
             is_woken_elsewhere: false,
             is_idle: false,
         };
-        if is_straight {
+        if is_turn {
             run.check_turn();
         }
         run
@@ -435,7 +429,7 @@ impl Run {
         let end = match self.at {
             At::Turn if self.is_start => self.start(setup, choices),
             At::Turn => self.poll_woken(setup, choices),
-            At::AfterTurn { is_filled } => self.after_turn(is_filled),
+            At::AfterTurn { is_filled } => self.after_turn(setup, is_filled),
             At::NextStep => self.next_step(setup, choices),
         };
         assert_eq!(self.pool.law.active(), self.pool.active());
@@ -451,7 +445,7 @@ impl Run {
     }
 
     fn check_turn(&self) {
-        assert!(self.budget.turn() <= QUOTA, "a turn of {} polls", self.budget.turn());
+        assert!(self.call.turn_left() <= QUOTA, "a turn of {} polls", self.call.turn_left());
     }
 
     /// The loop of a turn is left.
@@ -467,11 +461,11 @@ impl Run {
         if !may_start {
             return self.leave_turn(true);
         }
-        if !self.budget.has_turn() {
+        if !self.call.has_turn() {
             return self.leave_turn(false);
         }
         assert_eq!(self.nothing, None, "it has said so");
-        self.budget.left -= 1;
+        self.call.polled(1);
         if setup.has_upstream {
             self.take_from_upstream(setup, choices);
         }
@@ -479,9 +473,9 @@ impl Run {
             return Some(End::Panicked);
         }
         self.nothing = self.pull(setup, choices);
-        self.call.may_be_woken();
+        self.call.asked_source(setup.has_upstream);
         if let Some(nothing) = self.nothing {
-            self.budget.left += 1;
+            self.call.give_back();
             self.call.nothing_to_start(nothing);
             // A stream that is pending has polled what is upstream.
             self.is_behind &= nothing != Nothing::Pending;
@@ -495,10 +489,9 @@ impl Run {
 
     /// The source asks the pools upstream for an item, and they may poll futures for that.
     fn take_from_upstream(&mut self, setup: &Setup, choices: &mut Choices) {
-        let left = self.budget.left;
+        let left = self.call.left();
         let polls = if setup.is_busy { [1, left][choices.of(2)].min(left) } else { choices.of(left + 1) };
-        self.budget.left -= polls;
-        self.call.asked_upstream();
+        self.call.polled(polls);
         (self.is_behind, self.is_out_of_budget) = (true, false);
         if polls > 0 {
             // This is part of the turn of those that wait to start.
@@ -535,8 +528,8 @@ impl Run {
 
     /// A woken future is polled, or as many as the set polls by itself.
     fn poll_woken(&mut self, setup: &Setup, choices: &mut Choices) -> Option<End> {
-        let may_poll = self.pool.law.may_poll_woken(self.budget);
-        assert_eq!(may_poll, self.pool.active() > 0 && self.budget.has_turn());
+        let may_poll = self.pool.law.may_poll_woken(&self.call);
+        assert_eq!(may_poll, self.pool.active() > 0 && self.call.has_turn());
         let may_find = may_poll && self.pool.woken > 0;
         if may_find && setup.set == Set::PollsThem {
             return self.polls_them(setup, choices);
@@ -544,7 +537,7 @@ impl Run {
         if !may_find {
             return self.found_none(0);
         }
-        self.budget.left -= 1;
+        self.call.polled(1);
         self.pool.woken -= 1;
         self.pool.waits.polled(Party::Woken);
         self.poll_future(setup, choices)
@@ -552,14 +545,14 @@ impl Run {
 
     fn polls_them(&mut self, setup: &Setup, choices: &mut Choices) -> Option<End> {
         let mut polls = 0;
-        while self.pool.woken > 0 && polls < self.budget.turn() {
+        while self.pool.woken > 0 && polls < self.call.turn_left() {
             polls += 1;
             self.pool.woken -= 1;
             match self.poll(setup, choices) {
                 Polled::Pending => {}
                 Polled::Panicked => return Some(self.panicked(setup, choices)),
                 Polled::Ready => {
-                    self.budget.left -= polls;
+                    self.call.polled(polls);
                     return self.finished(setup, choices);
                 }
             }
@@ -568,13 +561,13 @@ impl Run {
     }
 
     fn found_none(&mut self, polls: usize) -> Option<End> {
-        self.budget.left -= polls;
-        self.call.none_woken(polls == 0 && self.budget.has_turn());
+        self.call.polled(polls);
+        self.call.none_woken(polls == 0 && self.call.has_turn());
         self.fill_slots_next()
     }
 
     fn fill_slots_next(&mut self) -> Option<End> {
-        if !self.is_straight || !self.pool.law.fill_slots_next(&mut self.call, &mut self.budget) {
+        if !self.pool.law.fill_slots_next(&mut self.call) {
             return self.leave_turn(false);
         }
         assert_eq!(self.pool.lent, 0, "those who claim their slots come first");
@@ -590,8 +583,8 @@ impl Run {
             Polled::Panicked => return Some(self.panicked(setup, choices)),
             Polled::Pending => {}
         }
-        if !self.is_start && self.budget.left < setup.set.free_polls() {
-            self.budget.left += 1;
+        if !self.is_start && self.call.left() < setup.set.free_polls() {
+            self.call.give_back();
         }
         self.pool.lend(setup, choices);
         self.after_poll(setup)
@@ -630,7 +623,7 @@ impl Run {
         self.pool.law.finished();
         if setup.fails_fast && choices.yes() {
             self.pool.last = Last::Found;
-            (self.step, self.budget) = self.pool.law.close(self.budget);
+            self.pool.law.close();
             // The destructor of the future may panic.
             return if setup.panics && choices.yes() { Some(End::Panicked) } else { self.leave_turn(false) };
         }
@@ -640,7 +633,7 @@ impl Run {
             self.nothing = None;
         }
         self.pool.lend(setup, choices);
-        if !self.is_start && self.pool.law.is_enough(self.goal, &mut self.budget) {
+        if !self.is_start && self.pool.law.is_enough(self.goal, &mut self.call) {
             return self.fill_slots_next();
         }
         assert!(self.is_start || self.goal != Goal::Next || self.pool.lent > 0, "one result is enough");
@@ -653,29 +646,26 @@ impl Run {
         End::Panicked
     }
 
-    fn after_turn(&mut self, is_filled: bool) -> Option<End> {
+    fn after_turn(&mut self, setup: &Setup, is_filled: bool) -> Option<End> {
         let counts = self.pool.counts();
-        if self.is_straight && is_filled && Law::hands_over_next(self.goal, self.budget, counts) {
-            return Some(End::Reached);
-        }
-        self.is_straight = false;
-        if self.step != Step::Close {
-            (self.step, self.budget) = self.pool.law.next(&mut self.call, self.budget, counts);
-        }
+        let law = &mut self.pool.law;
+        let next =
+            if is_filled { law.slots_filled(&mut self.call, self.goal, counts, setup.has_upstream) } else { None };
+        self.step = Some(next.unwrap_or_else(|| law.next(&mut self.call, counts)));
         self.at = At::NextStep;
         None
     }
 
     fn next_step(&mut self, setup: &Setup, choices: &mut Choices) -> Option<End> {
-        match self.step {
+        match self.step.expect("there is one behind a turn") {
             Step::PollWoken | Step::Start => {
-                self.is_start = self.step == Step::Start;
+                self.is_start = self.step == Some(Step::Start);
                 self.at = At::Turn;
-                assert!(self.budget.has_turn(), "a turn of no polls");
+                assert!(self.call.has_turn(), "a turn of no polls");
                 if self.pool.lent == 0 {
                     self.check_turn();
                 } else if self.is_start {
-                    assert_eq!(self.budget.turn(), 1, "nobody can claim a slot");
+                    assert_eq!(self.call.turn_left(), 1, "nobody can claim a slot");
                 }
             }
             Step::Offer => return self.offer(setup, choices),
@@ -701,16 +691,16 @@ impl Run {
         }
         self.is_idle = true;
         let counts = self.pool.counts();
-        (self.step, self.budget) = self.pool.law.declined(&mut self.call, self.budget, counts);
+        self.step = Some(self.pool.law.declined(&mut self.call, counts));
         None
     }
 
     fn poll_upstream(&mut self, setup: &Setup, choices: &mut Choices) {
         assert!(self.is_behind, "upstream has nothing to do");
-        let given = self.budget.turn();
+        let given = self.call.turn_left();
         assert!(given > 0, "a turn of no polls");
         if self.goal == Goal::Next && self.pool.due > 0 {
-            assert_eq!(given, self.budget.left, "a result is held back for more than one turn");
+            assert_eq!(given, self.call.left(), "a result is held back for more than one turn");
         }
         // More to do than given; nothing, or nearly as much. An adaptor does not tell how much it uses, may use more than
         // given, and wakes the task if there is more to do.
@@ -722,11 +712,11 @@ impl Run {
         self.pool.waits.polled(Party::Upstream);
         let counts = self.pool.counts();
         let law = &mut self.pool.law;
-        (self.step, self.budget) = law.upstream_polled(&mut self.call, self.budget, counts, polls, has_more);
+        self.step = Some(law.upstream_polled(&mut self.call, counts, polls, has_more));
     }
 
     fn rest(&mut self, setup: &Setup, choices: &mut Choices) -> Option<End> {
-        assert!(self.budget.left > 0, "rests though it does not know whether a future is woken");
+        assert!(self.call.left() > 0, "rests though it does not know whether a future is woken");
         assert!(self.pool.woken == 0 || self.is_woken_elsewhere, "a woken future was not polled");
         assert!(!self.is_behind || self.nothing == Some(Nothing::Pending), "upstream has more to do");
         assert!(self.goal != Goal::Until || self.is_idle, "the goal was not asked for since the last poll");
@@ -747,7 +737,7 @@ impl Run {
         }
         self.is_woken_elsewhere = false;
         let counts = self.pool.counts();
-        (self.step, self.budget) = self.pool.law.not_parked(&mut self.call, self.budget, counts);
+        self.step = Some(self.pool.law.not_parked(&mut self.call, counts));
         None
     }
 
@@ -771,7 +761,7 @@ impl Run {
         pool.last = Last::Due;
         self.nothing = Some(Nothing::Empty);
         (self.is_behind, self.is_out_of_budget) = (false, false);
-        (self.step, self.budget) = pool.law.closed(&mut self.call, self.budget, pool.counts());
+        self.step = Some(pool.law.closed(&mut self.call, pool.counts()));
         None
     }
 
@@ -780,7 +770,7 @@ impl Run {
         if end == End::Panicked {
             return;
         }
-        let has_budget = self.budget.left > 0;
+        let has_budget = self.call.left() > 0;
         assert!(end != End::Parked || has_budget, "parks though it does not know whether a future is woken");
         assert!(end != End::Yielded || !has_budget, "yields before the budget is used up");
         if has_budget {
@@ -803,17 +793,14 @@ impl Run {
 
 impl fmt::Debug for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { at, step, is_straight, is_start, nothing, is_behind, budget, call, .. } = self;
+        let Self { at, step, is_start, nothing, is_behind, call, .. } = self;
         let Pool { idle, woken, lent, claims, due, ahead, last, waits, .. } = self.pool;
-        write!(
-            f,
-            "{at:?}, {step:?}, straight {is_straight}, start {is_start}, source {nothing:?}, behind {is_behind}; "
-        )?;
+        write!(f, "{at:?}, {step:?}, start {is_start}, source {nothing:?}, behind {is_behind}; ")?;
         write!(
             f,
             "{idle} idle, {woken} woken, {lent} lent, {claims} claims, {due} due, {ahead} ahead, {last:?}, {waits:?}; "
         )?;
-        write!(f, "{budget:?}, {call:?}")
+        write!(f, "{call:?}")
     }
 }
 
@@ -1166,23 +1153,30 @@ fn fair_with_lent_slots() {
 fn who_was_left_out_comes_before_a_result_is_handed_over() {
     let mut law = Law::new(1, usize::MAX, usize::MAX);
     law.set_max_finished(0);
-    let (mut call, mut budget, first) = law.begin(Goal::Next, true, 1);
-    assert_eq!(first, Some(Step::Start));
-    law.started();
-    call.asked_upstream();
-    law.finished();
+    let begin = |law: &Law, budget| {
+        let mut call = Call::new(Goal::Next, true, budget);
+        let mut is_start = false;
+        let is_turn = law.begin(&mut call, &mut is_start);
+        (call, is_turn, is_start)
+    };
+    let (mut call, is_turn, is_start) = begin(&law, 1);
+    assert!(is_turn && is_start);
     // The budget is used up, and one of two results is handed over.
-    budget.left -= 1;
-    assert_eq!(law.next(&mut call, budget, Counts { due: 2, held: 2 }).0, Step::Offer);
+    call.polled(1);
+    law.started();
+    call.asked_source(true);
+    law.finished();
+    assert_eq!(law.next(&mut call, Counts { due: 2, ahead: 0 }), Step::Offer);
 
-    let one = Counts { due: 1, held: 1 };
-    let (mut call, budget, first) = law.begin(Goal::Next, true, 3 * QUOTA);
-    assert_eq!(first, None);
-    let (step, budget) = law.begin_elsewhere(&mut call, budget, one);
+    let one = Counts { due: 1, ahead: 0 };
+    let (mut call, is_turn, _) = begin(&law, 3 * QUOTA);
+    assert!(!is_turn);
+    let step = law.begin_elsewhere(&mut call, one);
     // Upstream gets the rest of the call, as the result waits for nothing else.
-    assert_eq!((step, budget.turn()), (Step::PollUpstream, 3 * QUOTA));
-    assert_eq!(law.upstream_polled(&mut call, budget, one, 1, false).0, Step::Offer);
-    assert_eq!(law.begin(Goal::Next, true, 3 * QUOTA).2, Some(Step::Start));
+    assert_eq!((step, call.turn_left()), (Step::PollUpstream, 3 * QUOTA));
+    assert_eq!(law.upstream_polled(&mut call, one, 1, false), Step::Offer);
+    let (_, is_turn, is_start) = begin(&law, 3 * QUOTA);
+    assert!(is_turn && is_start);
 }
 
 /// Starts so many futures of this weight, whatever the size.
@@ -1200,7 +1194,7 @@ fn start(law: &mut Law, futures: usize, weight: usize) {
 
 #[test]
 fn weights_lent_slots_and_claims_add_up() {
-    let none = Counts { due: 0, held: 0 };
+    let none = Counts { due: 0, ahead: 0 };
     for case in 0..4 * 4 * 4 * 4 * 4 {
         let [size, light, heavy, lent, claims] = [1, 4, 16, 64, 256].map(|place| case / place % 4);
         if size == 0 || lent > light + heavy || claims > lent {
@@ -1233,8 +1227,8 @@ fn last(is_true: impl Fn(usize) -> bool) -> Option<usize> {
 #[test]
 fn the_bounds_on_results() {
     let mut law = Law::new(3, usize::MAX, usize::MAX);
-    let due = |law: &Law, goal| last(|due| law.may_start(goal, Counts { due, held: due }));
-    let held = |law: &Law, goal| last(|held| law.may_start(goal, Counts { due: 0, held }));
+    let due = |law: &Law, goal| last(|due| law.may_start(goal, Counts { due, ahead: 0 }));
+    let held = |law: &Law, goal| last(|held| law.may_start(goal, Counts { due: 0, ahead: held }));
     assert_eq!((due(&law, Goal::Next), held(&law, Goal::Next)), (Some(3), Some(48)));
     assert_eq!((due(&law, Goal::Progress), held(&law, Goal::Progress)), (Some(3), Some(48)));
     assert_eq!(due(&law, Goal::Until), Some(usize::MAX - 1));
@@ -1255,7 +1249,7 @@ fn the_bounds_on_results() {
 #[cfg(feature = "alloc")]
 #[test]
 fn a_caller_that_takes_all_results_lifts_the_bound_that_nobody_has_set() {
-    let most = Counts { due: 999, held: 999 };
+    let most = Counts { due: 999, ahead: 0 };
     let mut law = Law::new(1, usize::MAX, usize::MAX);
     law.take_all_results();
     assert!(law.may_start(Goal::Next, most));
@@ -1279,7 +1273,7 @@ fn size_and_bound_are_kept_within_what_there_is_room_for() {
     assert_eq!(law.size(), 1);
     // With so little room, those held ahead of their turn count like the others, bound or not.
     let law = Law::new(3, 4, 6);
-    assert_eq!(last(|held| law.may_start(Goal::Next, Counts { due: 0, held })), Some(3));
+    assert_eq!(last(|held| law.may_start(Goal::Next, Counts { due: 0, ahead: held })), Some(3));
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(crate) use self::call::Goal;
 pub(crate) use self::law::{Law, POLL_BUDGET};
 pub(crate) use self::run::Unconditional;
 use crate::active::Set;
-use crate::finished::Finished;
+use crate::finished::{ChainResults, Finished};
 
 /// See the [module](self).
 #[pin_project]
@@ -31,23 +31,43 @@ pub(crate) struct Engine<S, R> {
     pub(crate) law: Law,
     /// The number after that of the last future started.
     next: u64,
+    /// Drops everything but the last result, in an engine that may close. Others do without this code.
+    close: fn(Pin<&mut Self>),
 }
 
 impl<S: Set, R: Finished> Engine<S, R> {
     /// Creates an engine. A size of 0 is taken as 1, one that there is no room for as the largest that there is.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn new(size: usize, active: S, finished: R) -> Self {
         let most_results = finished.capacity();
         let law = Law::new(size, active.capacity().min(most_results), most_results);
-        Self { active, finished, law, next: 0 }
+        Self { active, finished, law, next: 0, close: |_| {} }
     }
 
     /// Exchanges the active set and the results for others, before anything was started. Keeps the settings.
-    pub(crate) fn with_parts<S2: Set, R2: Finished>(self, active: S2, map: impl FnOnce(R) -> R2) -> Engine<S2, R2> {
+    pub(crate) fn with_parts<S2: Set, R2: ChainResults>(self, active: S2, map: impl FnOnce(R) -> R2) -> Engine<S2, R2> {
         let Self { mut law, finished, next, .. } = self;
         let finished = map(finished);
         law.set_capacity(active.capacity().min(finished.capacity()), finished.capacity());
-        Engine { active, finished, law, next }
+        let close = if finished.may_close() { Engine::close_now } else { |_: Pin<&mut _>| {} };
+        Engine { active, finished, law, next, close }
+    }
+
+    /// Has the first output for which `is_error` returns `true` end everything: it is the last result.
+    pub(crate) fn close_at(&mut self, is_error: fn(&R::Output) -> bool)
+    where
+        R: ChainResults,
+    {
+        self.finished.close_at(is_error);
+        self.close = Self::close_now;
+    }
+
+    /// Drops everything but the last result. Destructors may panic: then the next call comes here again.
+    fn close_now(self: Pin<&mut Self>) {
+        let this = self.project();
+        this.law.cancelled(this.law.active());
+        this.finished.drop_rest();
+        this.active.clear();
     }
 
     /// Changes the size. Growing wakes the task that last polled; shrinking lets the surplus finish.

@@ -3,13 +3,14 @@
 //! It stands once in the code of each pool, and each thing that it does with the user's types stands once in it. It decides
 //! nothing: after each step it tells the law what came of it, and is told the next one.
 
+use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use super::Engine;
-use super::call::{Counts, Goal, Nothing};
+use super::call::{Call, Counts, Goal, Nothing};
 use super::law::{Law, Step};
-use crate::active::{Set, Woken};
+use crate::active::{Entry, Keep, NONE, Set, Woken};
 use crate::finished::Finished;
 use crate::source::Source;
 
@@ -29,7 +30,7 @@ impl<E, Src, C: FnMut(Pin<&mut E>, &Src, bool) -> bool + ?Sized> Condition<E, Sr
 pub(crate) struct Unconditional;
 
 impl<E, Src> Condition<E, Src> for Unconditional {
-    #[inline(always)]
+    #[inline]
     fn is_reached(&mut self, _: Pin<&mut E>, _: &Src, _: bool) -> bool {
         true
     }
@@ -44,243 +45,224 @@ impl<S: Set, R: Finished<Output = <S::Future as Future>::Output>> Engine<S, R> {
     /// - `Pending`: it is not; the task will be woken, or has been if the budget is used up.
     ///
     /// `budget` is what is left of the caller's poll budget.
-    #[inline(always)]
+    #[inline]
     #[expect(clippy::too_many_lines, reason = "it stands once in the code of each pool, and so does each thing in it")]
     pub(crate) fn run<Src: Source<S::Future>, C: Condition<Self, Src> + ?Sized>(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut source: Pin<&mut Src>,
         budget: &mut usize,
         goal: Goal,
         condition: &mut C,
     ) -> Poll<bool> {
-        let mut guard = RunGuard::new(self);
-        let given = *budget;
-        let (left, mut used_upstream) = (budget, 0);
-        tell_lent(&*source, guard.engine.as_mut().project().law);
-        // The straight line is the first round: no step is asked for as long as everything is as it mostly is.
-        let (mut call, mut budget, first) = guard.engine.law.begin(goal, Src::HAS_UPSTREAM, given);
-        let mut is_straight = first.is_some();
-        let mut step = if let Some(step) = first {
-            step
-        } else {
-            let engine = guard.engine.as_mut().project();
-            let step;
-            (step, budget) = engine.law.begin_elsewhere(&mut call, budget, counts(engine.finished));
-            step
-        };
+        let _polling = self.as_mut().project().active.enter();
+        let mut guard = RunGuard(self);
+        let mut used_upstream = 0;
+        let mut call = Call::new(goal, Src::HAS_UPSTREAM, *budget);
+        let mut is_start = false;
+        let mut step = None;
+        {
+            let engine = guard.0.as_mut().project();
+            tell_lent(&*source, engine.law);
+            if !engine.law.begin(&mut call, &mut is_start) {
+                step = Some(engine.law.begin_elsewhere(&mut call, counts(engine.finished)));
+            }
+        }
         let poll = 'call: loop {
-            if matches!(step, Step::PollWoken | Step::Start) {
-                let mut is_start = step == Step::Start;
-                // One turn, or on the straight line those of the woken futures and of those that wait. One loop for both, so that
-                // what is done with a future stands once in the code of each pool.
+            let next = if let Some(next) = step {
+                next
+            } else {
+                // A turn of the woken futures, and then one of those that wait; or the second alone. One loop for both, so that what
+                // is done with a future stands once in the code of each pool.
                 let is_filled = 'turn: loop {
-                    let mut engine = guard.engine.as_mut().project();
-                    let slot = if is_start {
-                        let counts = counts(engine.finished);
-                        if !engine.law.may_start(goal, counts) {
+                    let engine = guard.0.as_mut().project();
+                    let mut outputs = Outputs { law: engine.law, finished: engine.finished, has_last: false };
+                    let entry;
+                    if is_start {
+                        if !outputs.law.may_start(goal, counts(outputs.finished)) {
                             break 'turn true;
                         }
-                        if !budget.has_turn() {
+                        if !call.has_turn() {
                             break 'turn false;
                         }
                         // The poll for the future itself is reserved, as the source may use up what is left.
-                        budget.left -= 1;
-                        let before = budget.left;
-                        let taken = source.as_mut().poll_take(cx, &mut budget.left, |number, future| {
-                            engine.law.started();
+                        call.polled(1);
+                        let before = call.left();
+                        let taken = source.as_mut().poll_take(cx, call.left_mut(), |number, future| {
+                            outputs.law.started();
                             if *engine.next != number {
-                                engine.finished.skip_range(*engine.next..number);
+                                outputs.finished.skip_range(*engine.next..number);
                             }
                             *engine.next = number + 1;
-                            engine.active.as_mut().insert(number, future)
+                            engine.active.insert(number, future)
                         });
-                        call.may_be_woken();
                         if Src::HAS_UPSTREAM {
-                            used_upstream += before - budget.left;
-                            call.asked_upstream();
+                            used_upstream += before - call.left();
                         }
-                        match taken {
-                            Poll::Ready(Some(slot)) => slot,
-                            Poll::Ready(None) => {
-                                budget.left += 1;
-                                call.nothing_to_start(Nothing::Empty);
+                        call.asked_source(Src::HAS_UPSTREAM);
+                        entry = match taken {
+                            Poll::Ready(Some(entry)) => Some(entry),
+                            nothing => {
+                                call.give_back();
+                                let is_pending = nothing.is_pending();
+                                call.nothing_to_start(if is_pending { Nothing::Pending } else { Nothing::Empty });
                                 break 'turn true;
                             }
-                            Poll::Pending => {
-                                budget.left += 1;
-                                call.nothing_to_start(Nothing::Pending);
-                                break 'turn true;
-                            }
-                        }
+                        };
                     } else {
-                        let woken = if engine.law.may_poll_woken(budget) {
-                            engine.active.as_mut().next_woken(cx, budget.turn())
+                        let woken = if outputs.law.may_poll_woken(&call) {
+                            engine.active.next_woken(cx, call.turn_left())
                         } else {
                             Woken::None(0)
                         };
                         match woken {
-                            Woken::Slot(slot) => {
-                                budget.left -= 1;
-                                slot
+                            Woken::Slot(woken) => {
+                                call.polled(1);
+                                entry = Some(woken);
+                            }
+                            Woken::Late => continue 'turn,
+                            Woken::Finished(number, output, polls) => {
+                                call.polled(polls);
+                                outputs.keep(number, output);
+                                entry = None;
                             }
                             Woken::None(polls) => {
-                                budget.left -= polls;
-                                call.none_woken(
-                                    polls == 0 && (budget.turn() > S::KEPT_POLLS || budget.left <= S::KEPT_POLLS),
-                                );
-                                if !is_straight || !engine.law.fill_slots_next(&mut call, &mut budget) {
-                                    break 'turn false;
+                                call.polled(polls);
+                                let is_short = call.turn_left() <= S::KEPT_POLLS && call.left() > S::KEPT_POLLS;
+                                call.none_woken(polls == 0 && !is_short);
+                                is_start = outputs.law.fill_slots_next(&mut call);
+                                if is_start {
+                                    continue 'turn;
                                 }
-                                is_start = true;
-                                continue 'turn;
-                            }
-                            Woken::Finished(number, output, polls) => {
-                                budget.left -= polls;
-                                engine.law.finished();
-                                if engine.finished.push(number, output) {
-                                    (step, budget) = engine.law.close(budget);
-                                    break 'turn false;
-                                }
-                                tell_lent(&*source, engine.law);
-                                if engine.law.is_enough(goal, &mut budget) {
-                                    if !is_straight || !engine.law.fill_slots_next(&mut call, &mut budget) {
-                                        break 'turn false;
-                                    }
-                                    is_start = true;
-                                }
-                                continue 'turn;
-                            }
-                        }
-                    };
-                    if let Poll::Ready((number, output)) = engine.active.as_mut().poll_slot(cx, slot) {
-                        // The output is kept, and the future counted out, before its destructor runs, which may panic.
-                        engine.law.finished();
-                        let is_last = engine.finished.push(number, output);
-                        if is_last {
-                            (step, budget) = engine.law.close(budget);
-                        }
-                        engine.active.as_mut().vacate(slot);
-                        tell_lent(&*source, engine.law);
-                        if is_last {
-                            break 'turn false;
-                        }
-                        if !is_start && engine.law.is_enough(goal, &mut budget) {
-                            if !is_straight || !engine.law.fill_slots_next(&mut call, &mut budget) {
                                 break 'turn false;
                             }
-                            is_start = true;
+                        }
+                    }
+                    let slot = entry.as_ref().map_or(NONE, Entry::slot);
+                    let poll = match entry {
+                        Some(entry) => entry.poll(cx, &mut outputs),
+                        None => Some(Poll::Ready(())),
+                    };
+                    let Outputs { law, finished, has_last } = outputs;
+                    tell_lent(&*source, law);
+                    match poll {
+                        Some(Poll::Ready(())) if has_last => break 'turn false,
+                        Some(Poll::Ready(())) if !is_start && law.is_enough(goal, &mut call) => {
+                            is_start = law.fill_slots_next(&mut call);
+                            if !is_start {
+                                break 'turn false;
+                            }
                             continue 'turn;
                         }
-                    } else {
-                        if is_start {
-                            engine.finished.started(*engine.next - 1, slot);
-                        } else if budget.left < S::FREE_POLLS {
-                            // Of the last polls, those are free that leave the future active, if the set says so.
-                            budget.left += 1;
+                        Some(Poll::Ready(())) => {}
+                        Some(Poll::Pending) if is_start => finished.started(*engine.next - 1, slot),
+                        Some(Poll::Pending) => {
+                            if call.left() < S::FREE_POLLS {
+                                // Of the last polls, those are free that leave the future active, if the set says so.
+                                call.give_back();
+                            }
                         }
-                        tell_lent(&*source, engine.law);
+                        // Nobody is there: a wake-up that came late.
+                        None => call.give_back(),
                     }
-                    if Src::LENDS && is_start && engine.law.has_lent() {
+                    if Src::LENDS && is_start && law.has_lent() {
                         break 'turn false;
                     }
                 };
-                let engine = guard.engine.as_mut().project();
-                let counted = counts(engine.finished);
-                if is_straight && is_filled && Law::hands_over_next(goal, budget, counted) {
-                    break 'call Poll::Ready(true);
+                let engine = guard.0.as_mut().project();
+                let counts = counts(engine.finished);
+                let next =
+                    if is_filled { engine.law.slots_filled(&mut call, goal, counts, Src::HAS_UPSTREAM) } else { None };
+                match next {
+                    Some(next) => next,
+                    None => engine.law.next(&mut call, counts),
                 }
-                if step != Step::Close {
-                    (step, budget) = engine.law.next(&mut call, budget, counted);
+            };
+            let engine = guard.0.as_mut().project();
+            step = Some(match next {
+                Step::PollWoken | Step::Start => {
+                    is_start = next == Step::Start;
+                    step = None;
+                    continue 'call;
                 }
-            }
-            is_straight = false;
-            // What else there is to do, one step after the other, until it is another turn.
-            loop {
-                let engine = guard.engine.as_mut().project();
-                (step, budget) = match step {
-                    Step::PollWoken | Step::Start => continue 'call,
-                    Step::Offer => {
-                        if condition.is_reached(guard.engine.as_mut(), &source, call.is_idle(budget)) {
-                            break 'call Poll::Ready(true);
-                        }
-                        let engine = guard.engine.as_mut().project();
-                        tell_lent(&*source, engine.law);
-                        if engine.law.active() == 0 && source.is_done() {
-                            break 'call Poll::Ready(false);
-                        }
-                        engine.law.declined(&mut call, budget, counts(engine.finished))
+                Step::Offer => {
+                    if condition.is_reached(guard.0.as_mut(), &source, call.is_idle()) {
+                        break 'call Poll::Ready(true);
                     }
-                    Step::PollUpstream => {
-                        let (given, before) = (budget.turn(), source.polls_used());
-                        let mut left = given;
-                        let _ = source.as_mut().poll_progress(cx, &mut left);
-                        // An adaptor does not tell the pool upstream how many polls are left, but that pool counts them.
-                        let polls = source.polls_used().wrapping_sub(before).max(given - left);
-                        used_upstream += polls.min(budget.left);
-                        engine.law.upstream_polled(&mut call, budget, counts(engine.finished), polls, left == 0)
+                    let engine = guard.0.as_mut().project();
+                    tell_lent(&*source, engine.law);
+                    if engine.law.active() == 0 && source.is_done() {
+                        break 'call Poll::Ready(false);
                     }
-                    Step::Rest => {
-                        let counts = counts(engine.finished);
-                        let can_start =
-                            !source.is_done() && (goal != Goal::Progress || engine.law.may_start(goal, counts));
-                        if engine.law.active() == 0 && !can_start {
-                            break 'call Poll::Ready(false);
-                        }
-                        if engine.active.park(cx, engine.law.active() == 0) {
-                            break 'call Poll::Pending;
-                        }
-                        engine.law.not_parked(&mut call, budget, counts)
+                    engine.law.declined(&mut call, counts(engine.finished))
+                }
+                Step::PollUpstream if Src::HAS_UPSTREAM => {
+                    let (given, before) = (call.turn_left(), source.polls_used());
+                    let mut left = given;
+                    let _ = source.as_mut().poll_progress(cx, &mut left);
+                    // An adaptor does not tell the pool upstream how many polls are left, but that pool counts them.
+                    let polls = source.polls_used().wrapping_sub(before).max(given - left);
+                    used_upstream += polls.min(call.left());
+                    engine.law.upstream_polled(&mut call, counts(engine.finished), polls, left == 0)
+                }
+                Step::Rest => {
+                    let counts = counts(engine.finished);
+                    let is_empty = engine.law.active() == 0;
+                    let none_can_start =
+                        || source.is_done() || goal == Goal::Progress && !engine.law.may_start(goal, counts);
+                    if is_empty && none_can_start() {
+                        break 'call Poll::Ready(false);
                     }
-                    Step::Yield => {
-                        cx.waker().wake_by_ref();
+                    if engine.active.park(cx, is_empty) {
                         break 'call Poll::Pending;
                     }
-                    Step::Close => {
-                        guard.engine.as_mut().close(source.as_mut());
-                        let engine = guard.engine.as_mut().project();
-                        engine.law.closed(&mut call, budget, counts(engine.finished))
-                    }
-                };
-            }
+                    engine.law.not_parked(&mut call, counts)
+                }
+                Step::Close => {
+                    source.as_mut().close();
+                    (guard.0.close)(guard.0.as_mut());
+                    let engine = guard.0.as_mut().project();
+                    engine.law.closed(&mut call, counts(engine.finished))
+                }
+                Step::PollUpstream | Step::Yield => {
+                    wake(cx);
+                    break 'call Poll::Pending;
+                }
+            });
         };
-        guard.engine.as_mut().project().law.count_polls(given - budget.left - used_upstream);
-        *left = budget.left;
+        guard.0.as_mut().project().law.count_polls(*budget - call.left() - used_upstream);
+        *budget = call.left();
+        mem::forget(guard);
         poll
-    }
-
-    /// Drops everything but the last result. Destructors may panic: then the next call comes here again.
-    #[cold]
-    #[inline(never)]
-    fn close<Src: Source<S::Future>>(self: Pin<&mut Self>, source: Pin<&mut Src>) {
-        let engine = self.project();
-        engine.law.cancelled(engine.law.active());
-        engine.finished.drop_rest();
-        source.close();
-        engine.active.clear();
     }
 
     /// Starts one future, whatever the size and the bound on results: one poll.
     #[cfg(feature = "alloc")]
-    pub(crate) fn start_now(self: Pin<&mut Self>, cx: &mut Context<'_>, number: u64, future: S::Future) {
-        let mut guard = RunGuard::new(self);
-        let mut engine = guard.engine.as_mut().project();
+    pub(crate) fn start_now(mut self: Pin<&mut Self>, cx: &mut Context<'_>, number: u64, future: S::Future) {
+        let _polling = self.as_mut().project().active.enter();
+        let mut guard = RunGuard(self);
+        let engine = guard.0.as_mut().project();
         *engine.next = number + 1;
         engine.law.started_now();
-        let slot = engine.active.as_mut().insert(number, future);
-        match engine.active.as_mut().poll_slot(cx, slot) {
-            Poll::Pending => engine.finished.started(number, slot),
-            Poll::Ready((number, output)) => {
-                engine.law.finished();
-                engine.finished.push(number, output);
-                engine.active.vacate(slot);
-            }
+        let entry = engine.active.insert(number, future);
+        let slot = entry.slot();
+        let mut outputs = Outputs { law: engine.law, finished: engine.finished, has_last: false };
+        if entry.poll(cx, &mut outputs) == Some(Poll::Pending) {
+            outputs.finished.started(number, slot);
         }
+        mem::forget(guard);
     }
 }
 
+/// Wakes the task that polls.
+#[cold]
+#[inline(never)]
+fn wake(cx: &Context<'_>) {
+    cx.waker().wake_by_ref();
+}
+
 /// Tells the law how many slots are lent, if the source lends any.
-#[inline(always)]
+#[inline]
 fn tell_lent<Fut, Src: Source<Fut>>(source: &Src, law: &mut Law) {
     if Src::LENDS {
         let (lent, claims) = source.lent();
@@ -289,32 +271,48 @@ fn tell_lent<Fut, Src: Source<Fut>>(source: &Src, law: &mut Law) {
 }
 
 /// Returns how many results are due and held.
-#[inline(always)]
+#[inline]
 fn counts<R: Finished>(finished: &R) -> Counts {
-    Counts { due: finished.due(), held: finished.held() }
+    Counts { due: finished.due(), ahead: finished.ahead() }
 }
 
-/// As long as it lives, the pool is being polled. If a panic passes through, it removes the future that has panicked.
-struct RunGuard<'a, S: Set, R: Finished> {
-    engine: Pin<&'a mut Engine<S, R>>,
-    _polling: S::Guard,
+/// What the output of a future goes through.
+struct Outputs<'a, R> {
+    law: &'a mut Law,
+    finished: &'a mut R,
+    /// Whether there was the last one that is wanted.
+    has_last: bool,
 }
 
-impl<'a, S: Set, R: Finished> RunGuard<'a, S, R> {
-    #[inline(always)]
-    fn new(mut engine: Pin<&'a mut Engine<S, R>>) -> Self {
-        let polling = engine.as_mut().project().active.enter();
-        Self { engine, _polling: polling }
+impl<R: Finished> Keep<R::Output> for Outputs<'_, R> {
+    // The output is kept, and the future counted out, before its destructor runs, which may panic.
+    #[inline]
+    fn keep(&mut self, number: u64, output: R::Output) {
+        self.law.finished();
+        if self.finished.push(number, output) {
+            self.law.close();
+            self.has_last = true;
+        }
     }
 }
 
+/// Removes the future that has panicked, if one has.
+#[cold]
+#[inline(never)]
+fn recover<S: Set, R: Finished>(engine: Pin<&mut Engine<S, R>>) {
+    let engine = engine.project();
+    if let Some(number) = engine.active.recover() {
+        engine.law.cancelled(1);
+        engine.finished.skip(number);
+    }
+}
+
+/// Dropped only if a panic passes through: removes the future that has panicked.
+struct RunGuard<'a, S: Set, R: Finished>(Pin<&'a mut Engine<S, R>>);
+
 impl<S: Set, R: Finished> Drop for RunGuard<'_, S, R> {
-    #[inline(always)]
+    #[inline]
     fn drop(&mut self) {
-        let engine = self.engine.as_mut().project();
-        if let Some(number) = engine.active.recover() {
-            engine.law.cancelled(1);
-            engine.finished.skip(number);
-        }
+        recover(self.0.as_mut());
     }
 }

@@ -26,7 +26,7 @@ pub struct InlineResults<T, const N: usize> {
 }
 
 impl<T, const N: usize> InlineResults<T, N> {
-    #[inline(always)]
+    #[inline]
     pub(crate) const fn new(is_unordered: bool) -> Self {
         Self { window: Ring::new(), run: 0, held: 0, is_unordered, is_error: None }
     }
@@ -40,20 +40,20 @@ impl<T, const N: usize> InlineResults<T, N> {
     }
 
     /// Finds a future that has not finished.
-    #[inline(always)]
+    #[inline]
     fn find(&self, number: u64) -> Option<usize> {
         (self.run..self.window.len()).find(|&index| self.window.get(index).is_some_and(|entry| entry.0 == number))
     }
 
     /// Extends the run by those behind it that have finished.
-    #[inline(always)]
+    #[inline]
     fn extend_run(&mut self) {
         while let Some((_, Some(_))) = self.window.get(self.run) {
             self.run += 1;
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn push_back(&mut self, number: u64, output: Option<T>) {
         assert!(self.window.push_back((number, output)).is_ok(), "{ROOM}");
     }
@@ -62,14 +62,14 @@ impl<T, const N: usize> InlineResults<T, N> {
 impl<T, const N: usize> Finished for InlineResults<T, N> {
     type Output = T;
 
-    #[inline(always)]
+    #[inline]
     fn started(&mut self, number: u64, _: usize) {
         if !self.is_unordered {
             self.push_back(number, None);
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn push(&mut self, number: u64, output: T) -> bool {
         if self.is_error.is_some_and(|is_error| is_error(&output)) {
             // The others are dropped when the driver gets to it. Its own entry makes room.
@@ -99,19 +99,19 @@ impl<T, const N: usize> Finished for InlineResults<T, N> {
 
     fn skip_range(&mut self, _: Range<u64>) {}
 
-    #[inline(always)]
+    #[inline]
     fn len(&self) -> usize {
         self.held
     }
 
-    #[inline(always)]
+    #[inline]
     fn due(&self) -> usize {
         self.run
     }
 
-    #[inline(always)]
-    fn held(&self) -> usize {
-        self.held
+    #[inline]
+    fn ahead(&self) -> usize {
+        self.held - self.run
     }
 
     fn capacity(&self) -> usize {
@@ -150,7 +150,7 @@ impl<T, const N: usize> ChainResults for InlineResults<T, N> {
         self.is_error.is_some()
     }
 
-    #[inline(always)]
+    #[inline]
     fn pop_numbered(&mut self) -> Option<(u64, T)> {
         if self.run == 0 {
             return None;

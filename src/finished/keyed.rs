@@ -74,7 +74,7 @@ impl<T> Keyed<T> {
     }
 
     /// Keeps account of no numbers any more.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn unfocus(&mut self) {
         if self.focus.end != 0 {
             self.focus = 0..0;
@@ -201,7 +201,7 @@ impl<T> Keyed<T> {
 
 impl<T> Keyed<T> {
     /// Takes the result that has waited longest.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<(u64, T)> {
         let (number, output) = self.results.pop_front()??;
         if self.tombstones > 0 {
@@ -217,14 +217,14 @@ impl<T> Keyed<T> {
 impl<T> Finished for Keyed<T> {
     type Output = T;
 
-    #[inline(always)]
+    #[inline]
     fn started(&mut self, number: u64, slot: usize) {
         if let Some(index) = &mut self.index {
             index.insert(number, Place::Active(slot));
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn push(&mut self, number: u64, output: T) -> bool {
         let rank = self.executed;
         self.executed = rank.wrapping_add(1);
@@ -246,12 +246,12 @@ impl<T> Finished for Keyed<T> {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn len(&self) -> usize {
         self.results.len() - self.tombstones
     }
 
-    #[inline(always)]
+    #[inline]
     fn due(&self) -> usize {
         self.len() - self.gathered
     }

@@ -44,9 +44,9 @@ pub trait Finished {
     /// Returns the number of results not gathered whose turn has come.
     fn due(&self) -> usize;
 
-    /// Returns the number of results not gathered, in turn or not.
-    fn held(&self) -> usize {
-        self.due()
+    /// Returns the number of results that came ahead of their turn.
+    fn ahead(&self) -> usize {
+        0
     }
 
     /// Returns how large the size and the bound on results can be, so that the results of as many active futures fit alongside

@@ -1,224 +1,206 @@
 //! [`Results`]: those of a chain, on the heap.
 //!
-//! They are in one queue, the *window*, ordered or not. In an ordered chain its entries stand for the futures in the order of
-//! the source, from the next one to be handed over to the last one that has ended; the result of a future is put into its
-//! entry. In an unordered chain an entry is made when a future finishes. The entries at the front that do not wait for any
-//! other are the *run*: their turn has come.
+//! Results whose turn has come are in one queue, [`due`](Results::due), from which they are handed over. Without an order that
+//! is every result. With one, a result that came ahead of an earlier one waits in a second queue, [`ahead`](Results::ahead),
+//! with an entry for each future from the next in turn to the last that has ended. It moves to the first queue when nothing
+//! before it is missing any more.
 
 use alloc::collections::VecDeque;
-use core::mem;
 use core::ops::Range;
 
 use super::{ChainResults, Finished, Gathering};
 
 /// See the [module](self).
 pub struct Results<T> {
-    window: VecDeque<Entry<T>>,
-    /// The number of the first entry, if there is an order.
-    first: u64,
-    /// How many results in the run were not gathered. The first entry of the run is a result.
-    due: usize,
-    /// How many entries in the run are skipped, or are results that were gathered.
-    not_due: usize,
-    /// How many results there are behind the run.
-    ahead: usize,
-    is_unordered: bool,
-    /// How many entries of the run were looked at, to gather what is there.
-    looked_at: usize,
-    /// How many of these are results: the batch under way.
+    /// The results whose turn has come, each with its number.
+    due: VecDeque<(u64, T)>,
+    /// How many of these, at the front, are gathered: the batch under way.
     gathered: usize,
+    /// What came ahead of its turn. If there is anything, the first entry is the next in turn, and open.
+    ahead: VecDeque<Place<T>>,
+    /// How many of these are results.
+    ahead_held: usize,
+    /// The number of the future that is the next in turn, if there is an order.
+    next: u64,
+    is_unordered: bool,
+    /// Whether there is neither an order nor a last result: follows from the other fields.
+    is_plain: bool,
     /// Which result is the last one that is wanted.
     is_error: Option<fn(&T) -> bool>,
 }
 
-struct Entry<T> {
-    number: u64,
-    place: Place<T>,
-}
-
+/// What has become of a future.
 enum Place<T> {
-    /// The future has not ended.
+    /// It has not ended.
     Open,
-    /// The future has finished.
+    /// It has finished.
     Held(T),
-    /// The future will never have a result.
+    /// It will never have a result.
     Skipped,
 }
 
 impl<T> Results<T> {
     pub(crate) fn new() -> Self {
         Self {
-            window: VecDeque::new(),
-            first: 0,
-            due: 0,
-            not_due: 0,
-            ahead: 0,
-            is_unordered: false,
-            looked_at: 0,
+            due: VecDeque::new(),
             gathered: 0,
+            ahead: VecDeque::new(),
+            ahead_held: 0,
+            next: 0,
+            is_unordered: false,
+            is_plain: false,
             is_error: None,
         }
     }
 
     /// Creates one without an order.
     pub(crate) fn unordered() -> Self {
-        Self { is_unordered: true, ..Self::new() }
+        Self { is_unordered: true, is_plain: true, ..Self::new() }
     }
 
-    /// Returns where the entry with this number is, or will be.
-    #[inline(always)]
-    #[allow(clippy::cast_possible_truncation)]
-    fn index(&self, number: u64) -> usize {
-        // The entries before the first were handed over, so a number is never below it; and a distance that does not fit
-        // could not have been filled.
-        if self.is_unordered { self.window.len() } else { (number - self.first) as usize }
-    }
-
-    /// Returns how many entries the run has.
-    #[inline(always)]
-    fn run(&self) -> usize {
-        self.due + self.not_due
-    }
-
-    /// Reserves capacity for half as many again: by itself a queue would begin with four and double, which is much for
-    /// a small pool.
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self) {
-        self.window.reserve_exact((self.window.len() / 2).max(2));
-    }
-
-    #[inline(always)]
-    fn push_back(&mut self, number: u64, place: Place<T>) {
-        if self.window.len() == self.window.capacity() {
-            self.grow();
+    #[inline]
+    fn push_due(&mut self, number: u64, output: T) {
+        if self.due.len() == self.due.capacity() {
+            grow_and_push(&mut self.due, (number, output));
+        } else {
+            self.due.push_back((number, output));
         }
-        self.window.push_back(Entry { number, place });
     }
 
-    /// Fills an entry that is not the one after the last.
+    /// Keeps an output if there is an order, or a last result.
     #[inline(never)]
-    fn fill(&mut self, number: u64, place: Place<T>) {
-        let index = self.index(number);
-        while self.window.len() <= index {
-            self.push_back(self.first + self.window.len() as u64, Place::Open);
-        }
-        self.ahead += usize::from(matches!(place, Place::Held(_)));
-        self.window[index].place = place;
-        // If it is the next one of the run, that now extends up to the next open entry.
-        while let Some(entry) = self.window.get(self.run()) {
-            match entry.place {
-                Place::Open => break,
-                Place::Held(_) => (self.due, self.ahead) = (self.due + 1, self.ahead - 1),
-                Place::Skipped => self.not_due += 1,
+    fn push_in_order(&mut self, number: u64, output: T) -> bool {
+        if let Some(is_error) = self.is_error {
+            if is_error(&output) {
+                // Ahead of any order. The others are dropped when the driver gets to it.
+                self.push_due(number, output);
+                return true;
             }
         }
-        self.drop_skipped();
+        if self.is_unordered {
+            self.push_due(number, output);
+        } else if number == self.next {
+            self.push_due(number, output);
+            self.next += 1;
+            if !self.ahead.is_empty() {
+                self.advance();
+            }
+        } else {
+            self.push_ahead(number, Place::Held(output));
+        }
+        false
     }
 
-    /// Drops the skipped entries at the front.
+    /// Moves what is next in turn to the results that are due, after `next` has ended.
     #[cold]
     #[inline(never)]
-    fn drop_skipped(&mut self) {
-        while let Some(Entry { place: Place::Skipped, .. }) = self.window.front() {
-            self.window.pop_front();
-            self.first += 1;
-            self.not_due -= 1;
+    fn advance(&mut self) {
+        // Its own entry, which is open.
+        self.ahead.pop_front();
+        while let Some(Place::Held(_) | Place::Skipped) = self.ahead.front() {
+            if let Some(Place::Held(output)) = self.ahead.pop_front() {
+                self.ahead_held -= 1;
+                self.push_due(self.next, output);
+            }
+            self.next += 1;
         }
     }
 
-    /// Drops the entries that hold no result.
-    #[cold]
-    #[inline(never)]
-    fn drop_open(&mut self) {
-        for _ in 0..self.window.len() {
-            if let Some(Entry { number, place: place @ Place::Held(_) }) = self.window.pop_front() {
-                self.push_back(number, place);
+    /// Records what has become of a future that is not the next in turn.
+    fn push_ahead(&mut self, number: u64, place: Place<T>) {
+        // What has ended is not told of again, so no number is below the next in turn; and a distance that does not fit could
+        // not have been filled.
+        #[allow(clippy::cast_possible_truncation)]
+        let index = (number - self.next) as usize;
+        while self.ahead.len() <= index {
+            if self.ahead.len() == self.ahead.capacity() {
+                grow_and_push(&mut self.ahead, Place::Open);
+            } else {
+                self.ahead.push_back(Place::Open);
             }
         }
-        (self.due, self.ahead) = (self.window.len(), 0);
-        (self.not_due, self.looked_at, self.gathered) = (0, 0, 0);
+        self.ahead_held += usize::from(matches!(place, Place::Held(_)));
+        self.ahead[index] = place;
     }
 
-    /// Takes the entry at the front.
-    #[inline(always)]
-    fn pop_entry(&mut self) -> Option<Entry<T>> {
-        if self.due == 0 {
-            return None;
+    /// Makes due whatever came ahead of its turn.
+    #[cold]
+    #[inline(never)]
+    fn take_ahead(&mut self) {
+        while !self.ahead.is_empty() {
+            self.next += 1;
+            self.advance();
         }
-        let entry = self.window.pop_front();
-        self.first += 1;
-        self.due -= 1;
-        if self.not_due > 0 {
-            self.drop_skipped();
-        }
-        entry
     }
+}
+
+/// Makes room for half as many again: by itself a queue would begin with four and double, which is much for a small pool.
+#[cold]
+#[inline(never)]
+fn grow_and_push<T>(queue: &mut VecDeque<T>, value: T) {
+    queue.reserve_exact((queue.len() / 2).max(2));
+    queue.push_back(value);
 }
 
 impl<T> Finished for Results<T> {
     type Output = T;
 
     /// An entry is made only when a later future ends before this one.
-    #[inline(always)]
+    #[inline]
     fn started(&mut self, _: u64, _: usize) {}
 
-    #[inline(always)]
+    #[inline]
     fn push(&mut self, number: u64, output: T) -> bool {
-        if let Some(is_error) = self.is_error {
-            if is_error(&output) {
-                // The others are dropped when the driver gets to it.
-                self.push_back(number, Place::Held(output));
-                return true;
-            }
+        if self.is_plain {
+            self.push_due(number, output);
+            return false;
         }
-        let len = self.window.len();
-        if self.index(number) == len {
-            self.push_back(number, Place::Held(output));
-            if self.run() == len {
-                self.due += 1;
-            } else {
-                self.ahead += 1;
-            }
-        } else {
-            self.fill(number, Place::Held(output));
-        }
-        false
+        self.push_in_order(number, output)
     }
 
     #[cold]
     fn skip(&mut self, number: u64) {
-        if !self.is_unordered {
-            self.fill(number, Place::Skipped);
+        if self.is_unordered {
+            return;
+        }
+        if number == self.next {
+            self.next += 1;
+            self.advance();
+        } else {
+            self.push_ahead(number, Place::Skipped);
         }
     }
 
     #[cold]
+    #[inline(never)]
     fn skip_range(&mut self, numbers: Range<u64>) {
         numbers.for_each(|number| self.skip(number));
     }
 
     #[inline]
     fn len(&self) -> usize {
-        self.held() + self.gathered
+        self.due.len() + self.ahead_held
     }
 
-    #[inline(always)]
+    #[inline]
     fn due(&self) -> usize {
-        self.due
+        self.due.len() - self.gathered
     }
 
-    #[inline(always)]
-    fn held(&self) -> usize {
-        self.due + self.ahead
+    #[inline]
+    fn ahead(&self) -> usize {
+        self.ahead_held
     }
 
+    #[inline(never)]
     fn drop_rest(&mut self) {
-        self.is_unordered = true;
-        (self.due, self.not_due, self.ahead, self.looked_at, self.gathered) = (1, 0, 0, 0, 0);
+        (self.is_unordered, self.gathered) = (true, 0);
         // One by one: if a destructor panics, this is called again.
-        while self.window.len() > 1 {
-            drop(self.window.pop_front());
+        while let Some(place) = self.ahead.pop_front() {
+            self.ahead_held -= usize::from(matches!(place, Place::Held(_)));
+        }
+        while self.due.len() > 1 {
+            drop(self.due.pop_front());
         }
     }
 }
@@ -227,55 +209,38 @@ impl<T> ChainResults for Results<T> {
     type Of<U> = Results<U>;
 
     fn renew<U>(&self) -> Results<U> {
-        Results { is_unordered: self.is_unordered, ..Results::new() }
+        if self.is_unordered { Results::unordered() } else { Results::new() }
     }
 
     #[inline]
     fn make_unordered(&mut self) {
         self.is_unordered = true;
-        if !self.window.is_empty() {
-            self.drop_open();
+        self.is_plain = self.is_error.is_none();
+        if !self.ahead.is_empty() {
+            self.take_ahead();
         }
     }
 
     fn close_at(&mut self, is_error: fn(&T) -> bool) {
-        self.is_error = Some(is_error);
+        (self.is_error, self.is_plain) = (Some(is_error), false);
     }
 
     fn may_close(&self) -> bool {
         self.is_error.is_some()
     }
 
-    #[inline(always)]
-    fn pop(&mut self) -> Option<T> {
-        match self.pop_entry()?.place {
-            Place::Held(output) => Some(output),
-            Place::Open | Place::Skipped => None,
-        }
-    }
-
-    #[inline(always)]
+    #[inline]
     fn pop_numbered(&mut self) -> Option<(u64, T)> {
-        let entry = self.pop_entry()?;
-        match entry.place {
-            Place::Held(output) => Some((entry.number, output)),
-            Place::Open | Place::Skipped => None,
-        }
+        self.due.pop_front()
     }
 }
 
 impl<T> Gathering for Results<T> {
     fn gather(&mut self, when: &mut impl FnMut(&T) -> bool) -> bool {
-        while self.looked_at < self.run() {
-            let entry = &self.window[self.looked_at];
-            self.looked_at += 1;
-            if let Place::Held(output) = &entry.place {
-                self.due -= 1;
-                self.not_due += 1;
-                self.gathered += 1;
-                if when(output) {
-                    return true;
-                }
+        while let Some((_, output)) = self.due.get(self.gathered) {
+            self.gathered += 1;
+            if when(output) {
+                return true;
             }
         }
         false
@@ -286,9 +251,6 @@ impl<T> Gathering for Results<T> {
     }
 
     fn ungather(&mut self) {
-        let gathered = mem::take(&mut self.gathered);
-        self.not_due -= gathered;
-        self.due += gathered;
-        self.looked_at = 0;
+        self.gathered = 0;
     }
 }

@@ -67,7 +67,7 @@ pub trait Source<Fut> {
 
 #[cfg(feature = "alloc")]
 impl<F> Source<F> for &mut Queue<F> {
-    #[inline(always)]
+    #[inline]
     fn poll_take<T>(
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
@@ -164,7 +164,7 @@ impl<I: Iterator> Items for IterItems<I> {
     type Item = I::Item;
     const IS_POOL: bool = false;
 
-    #[inline(always)]
+    #[inline]
     fn poll_item(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut usize) -> Poll<Option<I::Item>> {
         Poll::Ready(self.get_mut().0.next())
     }
@@ -182,7 +182,7 @@ impl<St: Stream> Items for StreamItems<St> {
     type Item = St::Item;
     const IS_POOL: bool = false;
 
-    #[inline(always)]
+    #[inline]
     fn poll_item(self: Pin<&mut Self>, cx: &mut Context<'_>, _: &mut usize) -> Poll<Option<St::Item>> {
         self.project().0.poll_next(cx)
     }
@@ -215,7 +215,7 @@ impl<It, F, Fut> Mapped<It, F, Fut> {
 impl<It: Items, F: FnMut(It::Item) -> Fut, Fut> Source<Fut> for Mapped<It, F, Fut> {
     const HAS_UPSTREAM: bool = It::IS_POOL;
 
-    #[inline(always)]
+    #[inline]
     fn poll_take<T>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -237,12 +237,17 @@ impl<It: Items, F: FnMut(It::Item) -> Fut, Fut> Source<Fut> for Mapped<It, F, Fu
     }
 
     fn poll_progress(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
-        let items = self.project().items.as_pin_mut();
-        items.map_or(Poll::Ready(()), |items| items.poll_progress(cx, budget))
+        match self.project().items.as_pin_mut() {
+            Some(items) => items.poll_progress(cx, budget),
+            None => Poll::Ready(()),
+        }
     }
 
     fn polls_used(&self) -> usize {
-        self.items.as_ref().map_or(0, Items::polls_used)
+        match &self.items {
+            Some(items) => items.polls_used(),
+            None => 0,
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -250,7 +255,10 @@ impl<It: Items, F: FnMut(It::Item) -> Fut, Fut> Source<Fut> for Mapped<It, F, Fu
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.items.as_ref().filter(|_| !self.has_ended).map_or((0, Some(0)), Items::size_hint)
+        match &self.items {
+            Some(items) if !self.has_ended => items.size_hint(),
+            _ => (0, Some(0)),
+        }
     }
 
     fn close(self: Pin<&mut Self>) {

@@ -41,7 +41,7 @@ impl<F> Queue<F> {
         Self { futures: Futures::Dense(VecDeque::new()), next: 0 }
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         match &self.futures {
             Futures::Dense(futures) => futures.len(),
@@ -49,7 +49,7 @@ impl<F> Queue<F> {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn push(&mut self, future: F) -> Key {
         let number = self.next;
         match &mut self.futures {
@@ -127,7 +127,7 @@ impl<F> Queue<F> {
     }
 
     /// The number of the future at the front; that of the next one pushed if there is none.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn first_number(&self) -> u64 {
         match &self.futures {
             Futures::Dense(futures) => self.next - futures.len() as u64,
@@ -135,7 +135,7 @@ impl<F> Queue<F> {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<(u64, F)> {
         let Futures::Dense(futures) = &mut self.futures else { return self.pop_sparse() };
         let number = self.next - futures.len() as u64;
