@@ -1,4 +1,4 @@
-//! Draws what the slots of a pool do over time, in ours and in others: the two pictures at the head of the README.
+//! Draws what the slots of a pool do over time, in ours and in others: the two pictures in the README and the guide.
 //!
 //! ```text
 //! cargo run --release --example timeline -- --view ordered --out examples/timeline-ordered.svg

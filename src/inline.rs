@@ -9,8 +9,8 @@
 //! - **They hold at most `2 * N` results.** So the size and `max_finished` are at most `N`, and in order, too, every result counts
 //!   against it: one slow future idles the other slots once more than `N` results wait behind it.
 //! - **The size and `max_finished` are set before the value is pinned**: `set_size` and `set_max_finished` take `&mut self`.
-//! - Nothing here makes a `Vec`: there is no `.await` on the chain, and there are no batches. `catch_unwind` goes back to
-//!   slots on the heap.
+//! - There are no batches, which would be made on the heap, and `.await` on the chain, which makes a `Vec`, takes the feature
+//!   `alloc`. `catch_unwind` goes back to slots on the heap.
 //! - A stage is put on the stream itself, not on a pinned reference to it: `pool.as_mut().pool_map_inline(..)` is the method
 //!   of any stream, which does not keep the upstream stage going.
 //!

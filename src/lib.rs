@@ -1,3 +1,5 @@
+#![cfg_attr(doc, doc = "")]
+#![cfg_attr(doc, doc = include_str!("guide/links.txt"))]
 #![doc = include_str!("../README.md")]
 #![no_std]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -13,12 +15,12 @@ mod batches;
 mod callback;
 mod chain;
 mod consumer;
-#[cfg(doc)]
-pub mod design;
 mod engine;
 mod ext;
 mod finished;
 mod future;
+#[cfg(doc)]
+pub mod guide;
 pub mod inline;
 mod key;
 #[cfg(feature = "alloc")]

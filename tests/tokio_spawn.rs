@@ -5,7 +5,7 @@
 //! correct code is refused: "implementation of `FnOnce` is not general enough", or "of `Send`" (rust-lang/rust issues
 //! #89976 and #129787). `buffer_unordered` and its like are refused that way if their items are borrowed.
 //!
-//! The impls of `PoolMap` have no bounds that could fail there (see `src/design.rs`), so everything compiles on it. Each of
+//! The impls of `PoolMap` have no bounds that could fail there (see `src/guide/design.md`), so everything compiles on it. Each of
 //! these tests takes one form, runs it in a spawned task, and checks its results: mappers that are closures, functions and
 //! async closures; all views; batches; `fail_fast` and `catch_unwind`; two stages; a stream as the source; boxed and opaque
 //! streams; nested pools; the other set; `Pool`. What `StreamExt` puts around a stream (`filter`, `peekable`, `chunks`) is

@@ -133,8 +133,8 @@ pub struct UnorderedSet;
 ///
 /// A waker of each slot's own would take an allocator, or `unsafe`. So all futures get the waker of the task, and **each
 /// call polls the active futures one after the other, woken or not**, until one finishes. Where most of them are woken at a
-/// time, that costs nothing; where one is, [`SlotSet`] is cheaper from two slots on, if there is a heap: see the figures in
-/// the [crate's documentation](crate#without-a-system). What else is different:
+/// time, that costs nothing; where one is, [`SlotSet`] is cheaper from two slots on, if there is a heap: see the
+/// [figures](crate::guide::performance#on-a-cortex-m3). What else is different:
 ///
 /// - Of the 64 polls of a call, those by which a future does not finish count only while more than 8 are left. So each time
 ///   that a stage is asked for an item, it may poll its `N` futures once more than that.
