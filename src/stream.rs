@@ -127,7 +127,7 @@ pub struct Look {
 }
 
 impl<M, T> PoolMap<M, T> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn from_parts(machine: M, run: Run<M, T>, look: fn(&M, Want) -> Look) -> Self {
         Self { machine, run, look }
     }

@@ -36,7 +36,7 @@ where
     Slots<N>: SlotCount,
 {
     /// Creates an empty set.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new() -> Self {
         Self { slots: Default::default(), active: 0, unpolled: 0, next: 0, polling: NONE, task: None, is_parked: false }
     }

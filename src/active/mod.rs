@@ -325,12 +325,14 @@ impl<S: Set> Set for Pin<Box<S>> {
 }
 
 /// Keeps the output of a future that has finished.
+#[allow(unreachable_pub, reason = "a bound of what is public")]
 pub trait Keep<T> {
     /// Keeps the output of the future with this number.
     fn keep(&mut self, number: u64, output: T);
 }
 
 /// A slot that was found. It is vacant if the wake-up that led to it came late.
+#[allow(unreachable_pub, reason = "a bound of what is public")]
 pub trait Entry {
     /// What the future returns.
     type Output;

@@ -44,7 +44,7 @@ where
     F: FnMut(It::Item) -> Fut,
     Fut: Future,
 {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(items: It, size: usize, f: F) -> Self {
         Chain { source: Mapped::new(items, f), engine: Engine::new(size, SlotSet.make(), Results::new()) }.into_stream()
     }
@@ -57,7 +57,7 @@ where
     Fut: Future,
     Slots<N>: SlotCount,
 {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new_inline(items: It, f: F) -> Self {
         let engine = Engine::new(N, InlineSlots::new(), InlineResults::new(false));
         Chain { source: Mapped::new(items, f), engine }.into_stream()
@@ -70,7 +70,7 @@ where
     S: Set,
     R: ChainResults<Output = OutputOf<S>>,
 {
-    #[inline]
+    #[inline(always)]
     fn into_stream(self) -> PoolMap<Self, R::Output> {
         PoolMap::from_parts(self, run, look)
     }

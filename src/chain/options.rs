@@ -30,7 +30,7 @@ impl<M, T> PoolMap<M, T> {
     /// # }
     /// ```
     #[doc(alias = "buffer_unordered")]
-    #[inline]
+    #[inline(always)]
     pub fn unordered(mut self) -> Self
     where
         M: ChainMachine<T>,

@@ -125,7 +125,7 @@ impl Law {
     // Settings.
 
     /// Computes what the straight line compares with.
-    #[inline]
+    #[inline(never)]
     fn settings_changed(&mut self) {
         let slots = if self.is_paused || self.is_closed { 0 } else { self.size };
         let taken = self.claims.saturating_add(self.extra_weight).saturating_add(self.head_weight.min(self.size) - 1);
@@ -390,7 +390,8 @@ impl Law {
         if call.turn == Party::Waiting && !mem::take(&mut call.just_asked) && self.may_offer(call, counts) {
             return Step::Offer;
         }
-        for _ in 0..3 {
+        let last = call.turn;
+        loop {
             call.turn = call.turn.next();
             call.begin_turn(self.quota_of(call.turn));
             match call.turn {
@@ -407,6 +408,7 @@ impl Law {
                     }
                     return Step::PollUpstream;
                 }
+                _ if call.turn == last => break,
                 _ => {}
             }
         }

@@ -37,7 +37,7 @@ pub(crate) struct Engine<S, R> {
 
 impl<S: Set, R: Finished> Engine<S, R> {
     /// Creates an engine. A size of 0 is taken as 1, one that there is no room for as the largest that there is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(size: usize, active: S, finished: R) -> Self {
         let most_results = finished.capacity();
         let law = Law::new(size, active.capacity().min(most_results), most_results);

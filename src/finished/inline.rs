@@ -26,7 +26,7 @@ pub struct InlineResults<T, const N: usize> {
 }
 
 impl<T, const N: usize> InlineResults<T, N> {
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn new(is_unordered: bool) -> Self {
         Self { window: Ring::new(), run: 0, held: 0, is_unordered, is_error: None }
     }
