@@ -3,9 +3,9 @@
 use futures_util::stream::Stream;
 
 use crate::active::{SlotCount, Slots};
-use crate::chain::Inline;
+use crate::chain::{Inline, InlineNumbered};
 #[cfg(feature = "alloc")]
-use crate::chain::OnSlots;
+use crate::chain::{OnSlots, OnSlotsNumbered};
 use crate::future::IsFuture;
 use crate::source::{IterItems, StreamItems};
 use crate::stream::PoolMap;
@@ -97,6 +97,84 @@ pub trait IterPoolExt: IntoIterator {
     {
         let Slots = slots;
         PoolMap::new_inline(IterItems(self.into_iter()), f)
+    }
+
+    /// Maps the items as [`pool_map`](Self::pool_map) does, and tells `f` a number as well: the lowest that no other active future
+    /// has, so below `size`. It is for a connection, a port, a GPU, a browser each.
+    ///
+    /// The future that had the number before is dropped when `f` is called. After the size was made smaller, what is active
+    /// keeps its numbers.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`pool_map`](Self::pool_map).
+    ///
+    /// # Panics
+    ///
+    /// If `f` panics, the item is lost, and its number is free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::prelude::*;
+    /// use std::cell::RefCell;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let connections = [RefCell::new(vec![]), RefCell::new(vec![])];
+    /// ["a", "b", "c"].into_iter().pool_map_slot(2, async |slot, job| connections[slot].borrow_mut().push(job)).await;
+    /// assert_eq!(connections.iter().map(|jobs| jobs.borrow().len()).sum::<usize>(), 3);
+    /// # });
+    /// ```
+    #[cfg(feature = "alloc")]
+    fn pool_map_slot<F, Fut, T>(
+        self,
+        size: usize,
+        f: F,
+    ) -> PoolMap<OnSlotsNumbered<IterItems<Self::IntoIter>, Self::Item, F, Fut, T>, T>
+    where
+        Self: Sized,
+        F: FnMut(usize, Self::Item) -> Fut,
+        Fut: IsFuture<Output = T>,
+    {
+        PoolMap::new_numbered(IterItems(self.into_iter()), size, f)
+    }
+
+    /// Maps the items as [`pool_map_inline`](Self::pool_map_inline) does, and tells `f` a number below `N` as
+    /// [`pool_map_slot`](Self::pool_map_slot) does.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`pool_map`](Self::pool_map).
+    ///
+    /// # Panics
+    ///
+    /// If `f` panics, the item is lost, and its number is free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::{inline::Slots, prelude::*};
+    /// use std::{future::ready, pin::pin};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pairs = pin!(["a", "b", "c"].into_iter().pool_map_inline_slot(Slots::<2>, |slot, job| ready((slot, job))));
+    /// assert_eq!(pairs.next().await, Some((0, "a")));
+    /// # });
+    /// ```
+    fn pool_map_inline_slot<F, Fut, T, const N: usize>(
+        self,
+        slots: Slots<N>,
+        f: F,
+    ) -> PoolMap<InlineNumbered<IterItems<Self::IntoIter>, Self::Item, F, Fut, T, N>, T>
+    where
+        Self: Sized,
+        F: FnMut(usize, Self::Item) -> Fut,
+        Fut: IsFuture<Output = T>,
+        Slots<N>: SlotCount,
+    {
+        let Slots = slots;
+        PoolMap::new_inline_numbered(IterItems(self.into_iter()), f)
     }
 }
 
@@ -197,6 +275,84 @@ pub trait StreamPoolExt: Stream {
     {
         let Slots = slots;
         PoolMap::new_inline(StreamItems(self), f)
+    }
+
+    /// Maps the items as [`pool_map`](Self::pool_map) does, and tells `f` a number as well: the lowest that no other active future
+    /// has, so below `size`. It is for a connection, a port, a GPU, a browser each.
+    ///
+    /// The future that had the number before is dropped when `f` is called. After the size was made smaller, what is active
+    /// keeps its numbers.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`pool_map`](Self::pool_map).
+    ///
+    /// # Panics
+    ///
+    /// If `f` panics, the item is lost, and its number is free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::prelude::*;
+    /// use std::cell::RefCell;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let connections = [RefCell::new(vec![]), RefCell::new(vec![])];
+    /// futures::stream::iter(["a", "b", "c"]).pool_map_slot(2, async |slot, job| connections[slot].borrow_mut().push(job)).await;
+    /// assert_eq!(connections.iter().map(|jobs| jobs.borrow().len()).sum::<usize>(), 3);
+    /// # });
+    /// ```
+    #[cfg(feature = "alloc")]
+    fn pool_map_slot<F, Fut, T>(
+        self,
+        size: usize,
+        f: F,
+    ) -> PoolMap<OnSlotsNumbered<StreamItems<Self>, Self::Item, F, Fut, T>, T>
+    where
+        Self: Sized,
+        F: FnMut(usize, Self::Item) -> Fut,
+        Fut: IsFuture<Output = T>,
+    {
+        PoolMap::new_numbered(StreamItems(self), size, f)
+    }
+
+    /// Maps the items as [`pool_map_inline`](Self::pool_map_inline) does, and tells `f` a number below `N` as
+    /// [`pool_map_slot`](Self::pool_map_slot) does.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`pool_map`](Self::pool_map).
+    ///
+    /// # Panics
+    ///
+    /// If `f` panics, the item is lost, and its number is free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::{inline::Slots, prelude::*};
+    /// use std::{future::ready, pin::pin};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pairs = pin!(futures::stream::iter(["a", "b", "c"]).pool_map_inline_slot(Slots::<2>, |slot, job| ready((slot, job))));
+    /// assert_eq!(pairs.next().await, Some((0, "a")));
+    /// # });
+    /// ```
+    fn pool_map_inline_slot<F, Fut, T, const N: usize>(
+        self,
+        slots: Slots<N>,
+        f: F,
+    ) -> PoolMap<InlineNumbered<StreamItems<Self>, Self::Item, F, Fut, T, N>, T>
+    where
+        Self: Sized,
+        F: FnMut(usize, Self::Item) -> Fut,
+        Fut: IsFuture<Output = T>,
+        Slots<N>: SlotCount,
+    {
+        let Slots = slots;
+        PoolMap::new_inline_numbered(StreamItems(self), f)
     }
 }
 

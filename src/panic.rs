@@ -174,7 +174,9 @@ mod catch {
     use pin_project::pin_project;
 
     use super::{Panic, contain, contain_and_forget};
-    use crate::source::Source;
+    use core::hash::Hash;
+
+    use crate::source::{Admit, Admittable, Head, LookAhead, Source};
 
     /// A future whose panic is its output.
     #[derive(Debug)]
@@ -231,6 +233,31 @@ mod catch {
 
     impl<Src: Source<Fut>, Fut> Source<CatchUnwind<Fut>> for Catching<Src, Fut> {
         const HAS_UPSTREAM: bool = Src::HAS_UPSTREAM;
+        const ADMITS: bool = Src::ADMITS;
+
+        fn poll_head(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize, size: usize) -> Poll<Admit> {
+            self.project().source.poll_head(cx, budget, size)
+        }
+
+        fn head(&self) -> Option<Head> {
+            self.source.head()
+        }
+
+        fn started(self: Pin<&mut Self>, slot: usize, weight: usize) {
+            self.project().source.started(slot, weight);
+        }
+
+        fn ended(self: Pin<&mut Self>, slot: usize) -> usize {
+            self.project().source.ended(slot)
+        }
+
+        fn take_lost(self: Pin<&mut Self>) -> Option<u64> {
+            self.project().source.take_lost()
+        }
+
+        fn waiting(&self) -> usize {
+            self.source.waiting()
+        }
 
         fn poll_take<T>(
             self: Pin<&mut Self>,
@@ -260,6 +287,39 @@ mod catch {
 
         fn close(self: Pin<&mut Self>) {
             self.project().source.close();
+        }
+    }
+
+    impl<Src: Admittable<Fut>, Fut> Admittable<CatchUnwind<Fut>> for Catching<Src, Fut> {
+        type Item = Src::Item;
+        type Weighted<W>
+            = Catching<Src::Weighted<W>, Fut>
+        where
+            W: FnMut(&Src::Item) -> usize;
+
+        fn weighted<W: FnMut(&Src::Item) -> usize>(self, weigh: W) -> Self::Weighted<W> {
+            Catching::new(self.source.weighted(weigh))
+        }
+
+        type PerKey<K, F>
+            = Catching<Src::PerKey<K, F>, Fut>
+        where
+            K: Hash + Eq,
+            F: FnMut(&Src::Item) -> K;
+
+        #[track_caller]
+        fn per_key<K, F>(self, most: usize, key: F) -> Self::PerKey<K, F>
+        where
+            K: Hash + Eq,
+            F: FnMut(&Src::Item) -> K,
+        {
+            Catching::new(self.source.per_key(most, key))
+        }
+    }
+
+    impl<Src: LookAhead, Fut> LookAhead for Catching<Src, Fut> {
+        fn set_look_ahead(&mut self, items: usize) {
+            self.source.set_look_ahead(items);
         }
     }
 }

@@ -123,6 +123,8 @@ pub struct Look {
     pub(crate) is_terminated: bool,
     /// How many polls it has used so far; wraps around.
     pub(crate) polls_used: usize,
+    /// How many items were pulled and have not started.
+    pub(crate) waiting: usize,
     pub(crate) counts: PoolCounts,
 }
 

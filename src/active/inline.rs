@@ -172,13 +172,13 @@ where
     }
 
     #[inline]
-    fn recover(mut self: Pin<&mut Self>) -> Option<u64> {
+    fn recover(mut self: Pin<&mut Self>) -> Option<(u64, usize)> {
         let slot = mem::replace(self.as_mut().project().polling, NONE);
         if slot == NONE {
             return None;
         }
         let number = self.slots.slot(slot).number;
         self.vacate(slot);
-        Some(number)
+        Some((number, slot))
     }
 }

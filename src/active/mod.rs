@@ -262,8 +262,8 @@ pub trait Set {
     /// Wakes the task if it is parked.
     fn wake(&self);
 
-    /// If a panic has passed through the poll of a future, drops that, frees its slot, and returns its number.
-    fn recover(self: Pin<&mut Self>) -> Option<u64>;
+    /// If a panic has passed through the poll of a future, drops that, frees its slot, and returns its number and its slot.
+    fn recover(self: Pin<&mut Self>) -> Option<(u64, usize)>;
 }
 
 /// A set that is pinned in a box.
@@ -319,7 +319,7 @@ impl<S: Set> Set for Pin<Box<S>> {
         (**self).wake();
     }
 
-    fn recover(self: Pin<&mut Self>) -> Option<u64> {
+    fn recover(self: Pin<&mut Self>) -> Option<(u64, usize)> {
         self.as_deref_mut().recover()
     }
 }
@@ -349,8 +349,9 @@ pub trait Entry {
 pub enum Woken<E, T> {
     /// A slot.
     Slot(E),
-    /// A future that was polled already, with so many others, and has finished: its number and its output. Its slot is vacant.
-    Finished(u64, T, usize),
+    /// A future that was polled already, with so many others, and has finished: its slot, which is vacant, its number and its
+    /// output.
+    Finished(usize, u64, T, usize),
     /// None is woken, or at least none was found by so many polls.
     None(usize),
     /// A slot that is no longer there.

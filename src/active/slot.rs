@@ -183,10 +183,10 @@ impl<F: Future> Set for SlotVec<F> {
         self.ready.wake();
     }
 
-    fn recover(mut self: Pin<&mut Self>) -> Option<u64> {
+    fn recover(mut self: Pin<&mut Self>) -> Option<(u64, usize)> {
         let index = mem::replace(&mut self.polling, NONE);
         let number = self.slots.get(index)?.number.get();
         self.vacate(index);
-        Some(number)
+        Some((number, index))
     }
 }

@@ -168,7 +168,7 @@ impl<F: Future> Set for CappedUnordered<F> {
             match next {
                 Poll::Ready(Some(Some((slot, output)))) => {
                     this.free.push(slot);
-                    return Woken::Finished(this.numbers[slot], output, polls - left);
+                    return Woken::Finished(slot, this.numbers[slot], output, polls - left);
                 }
                 // A tombstone.
                 Poll::Ready(Some(None)) => {}
@@ -219,14 +219,14 @@ impl<F: Future> Set for CappedUnordered<F> {
         self.task.wake();
     }
 
-    fn recover(self: Pin<&mut Self>) -> Option<u64> {
+    fn recover(self: Pin<&mut Self>) -> Option<(u64, usize)> {
         let this = self.get_mut();
         let slot = this.shared.polling.swap(NONE, Relaxed);
         (slot != NONE).then(|| {
             // `FuturesUnordered` has dropped the future while the panic passed through it, unless that was the first
             // poll.
             Pin::new(&mut *this).vacate(slot);
-            this.numbers[slot]
+            (this.numbers[slot], slot)
         })
     }
 }

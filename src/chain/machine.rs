@@ -6,9 +6,9 @@ use core::task::{Context, Poll};
 
 use pin_project::pin_project;
 
-use super::Inline;
+use super::{Inline, InlineNumbered};
 #[cfg(feature = "alloc")]
-use super::OnSlots;
+use super::{OnSlots, OnSlotsNumbered};
 #[cfg(feature = "alloc")]
 use crate::active::SlotSet;
 use crate::active::sealed::Kind;
@@ -22,7 +22,9 @@ use crate::finished::{Gathering, Results};
 #[cfg(feature = "std")]
 use crate::panic::{CatchUnwind, Catching, Panic};
 use crate::progress::{PoolCounts, debug_counts};
-use crate::source::{Items, Mapped, Source};
+#[cfg(feature = "alloc")]
+use crate::source::Numbers;
+use crate::source::{Admission, InOrder, InlineActive, Items, Mapped, Numbered, Source, Unweighted};
 use crate::stream::{Look, PoolMap, Want, Wanted};
 
 /// The machine of a chain: a source, an active set, and its results.
@@ -50,6 +52,35 @@ where
     }
 }
 
+#[cfg(feature = "alloc")]
+impl<It, F, Fut> PoolMap<OnSlotsNumbered<It, It::Item, F, Fut, Fut::Output>, Fut::Output>
+where
+    It: Items,
+    F: FnMut(usize, It::Item) -> Fut,
+    Fut: Future,
+{
+    pub(crate) fn new_numbered(items: It, size: usize, f: F) -> Self {
+        let make = Numbered::new(f, Numbers::new());
+        let source = Admission::new(Some(items), Unweighted, InOrder::new(), make, alloc::vec::Vec::new());
+        Chain { source, engine: Engine::new(size, SlotSet.make(), Results::new()) }.into_stream()
+    }
+}
+
+impl<It, F, Fut, const N: usize> PoolMap<InlineNumbered<It, It::Item, F, Fut, Fut::Output, N>, Fut::Output>
+where
+    It: Items,
+    F: FnMut(usize, It::Item) -> Fut,
+    Fut: Future,
+    Slots<N>: SlotCount,
+{
+    pub(crate) fn new_inline_numbered(items: It, f: F) -> Self {
+        let make = Numbered::new(f, 0);
+        let source = Admission::new(Some(items), Unweighted, InOrder::new(), make, InlineActive::new());
+        let engine = Engine::new(N, InlineSlots::new(), InlineResults::new(false));
+        Chain { source, engine }.into_stream()
+    }
+}
+
 impl<It, F, Fut, const N: usize> PoolMap<Inline<It, F, Fut, Fut::Output, N>, Fut::Output>
 where
     It: Items,
@@ -70,6 +101,12 @@ where
     S: Set,
     R: ChainResults<Output = OutputOf<S>>,
 {
+    /// Puts one together that was [taken apart](Self::into_parts).
+    #[cfg(feature = "alloc")]
+    pub(super) fn from_parts(source: Src, engine: Engine<S, R>) -> PoolMap<Self, R::Output> {
+        Self { source, engine }.into_stream()
+    }
+
     #[inline(always)]
     fn into_stream(self) -> PoolMap<Self, R::Output> {
         PoolMap::from_parts(self, run, look)
@@ -149,6 +186,7 @@ where
         size_hint: (lower, upper.and_then(|upper| upper.checked_add(inside))),
         is_terminated: inside == 0 && chain.source.is_done(),
         polls_used: chain.engine.law.polls_used().wrapping_add(chain.source.polls_used()),
+        waiting: chain.source.waiting(),
         counts: chain.counts(),
     }
 }
@@ -264,6 +302,16 @@ where
 
 #[cfg(feature = "alloc")]
 impl<Src, S, R> Chain<Src, S, R> {
+    /// Takes it apart, before it was polled, for another source.
+    pub(super) fn into_parts(self) -> (Src, Engine<S, R>) {
+        (self.source, self.engine)
+    }
+
+    #[cfg(feature = "std")]
+    pub(super) fn source_mut(&mut self) -> &mut Src {
+        &mut self.source
+    }
+
     /// Lifts the bound on results, unless one was set.
     pub(super) fn take_all_results(&mut self) {
         self.engine.law.take_all_results();

@@ -133,7 +133,7 @@ impl<M, T> PoolMap<M, T> {
     }
 
     #[track_caller]
-    fn assert_fresh(&self, option: &str)
+    pub(super) fn assert_fresh(&self, option: &str)
     where
         M: ChainMachine<T>,
     {
@@ -253,6 +253,25 @@ impl<M, T> PoolMap<M, T> {
     /// ```
     pub fn active(&self) -> usize {
         self.look(Want::State).counts.active
+    }
+
+    /// Returns how many items were pulled and have not started: those that [`per_key`](Self::per_key) has set aside, and the one
+    /// that waits for its [weight](Self::weighted) to fit. Without these options it is 0, as an item is pulled only when there
+    /// is a slot for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{FutureExt, StreamExt};
+    /// use futures_pool::prelude::*;
+    /// use std::future::pending;
+    ///
+    /// let mut stream = [3, 2, 1].into_iter().pool_map(4, |_| pending::<()>()).weighted(|&weight| weight);
+    /// assert!(stream.next().now_or_never().is_none());
+    /// assert_eq!((stream.active(), stream.waiting()), (1, 1)); // 2 does not fit, and nobody overtakes it
+    /// ```
+    pub fn waiting(&self) -> usize {
+        self.look(Want::State).waiting
     }
 
     /// Returns how many results are in the stream, not yet taken.

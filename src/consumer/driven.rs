@@ -73,6 +73,7 @@ fn look<S: Progress<Item = T>, T>(driven: &Driven<S, T>, want: Want) -> Look {
         size_hint: (lower.saturating_add(ahead), upper.and_then(|upper| upper.checked_add(ahead))),
         is_terminated: driven.has_ended && driven.ahead.is_none(),
         polls_used: driven.stream.polls_used(),
+        waiting: 0,
         counts: driven.stream.counts(),
     }
 }

@@ -75,7 +75,6 @@ pub(crate) enum Nothing {
     /// The source has none.
     Empty,
     /// What waits must not start before a future has ended.
-    #[allow(dead_code, reason = "for admission by weight and by key")]
     NotEligible,
 }
 
@@ -215,7 +214,6 @@ impl Call {
     }
 
     /// A future has ended, so what was not eligible may be.
-    #[allow(dead_code, reason = "for admission by weight and by key")]
     pub(crate) fn has_ended(&mut self) {
         if self.source == Source::NotEligible {
             self.source = Source::Unknown;

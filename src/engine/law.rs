@@ -38,6 +38,9 @@ pub(crate) const QUOTA: usize = 16;
 /// By default, an ordered pool starts nothing more while it holds more results than this many times its size.
 const HELD_PER_SLOT: usize = 16;
 
+/// A budget of weights counts as no more than this where something is a multiple of the size.
+const MOST_FOR_DEFAULTS: usize = 64;
+
 /// What the driver has to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Step {
@@ -81,6 +84,8 @@ pub(crate) struct Law {
     head_is_next: bool,
     /// Whether no more results are wanted, apart from one that is due.
     is_closed: bool,
+    /// Whether the size is a budget of weights: it may be very large then, and is no measure for how many results to hold.
+    is_weighted: bool,
     /// Whose turn comes first in the next call.
     first: Party,
     /// Whether the next call is a straight line: woken futures first, and no slots lent. Follows from the fields above.
@@ -111,6 +116,7 @@ impl Law {
             claims: 0,
             head_is_next: false,
             is_closed: false,
+            is_weighted: false,
             first: Party::Woken,
             is_straight: true,
             max_active: 0,
@@ -135,7 +141,7 @@ impl Law {
             Some(most) => (most, most),
             // Results inside the value all count, as there is no more room.
             None if self.most_results < usize::MAX => (self.size, self.size),
-            None => (self.size, self.size.saturating_mul(HELD_PER_SLOT)),
+            None => (self.size_for_defaults(), self.size_for_defaults().saturating_mul(HELD_PER_SLOT)),
         };
         self.is_straight = self.lent == 0 && self.first == Party::Woken;
     }
@@ -151,6 +157,18 @@ impl Law {
         self.size
     }
 
+    /// The size that defaults are multiples of.
+    pub(crate) fn size_for_defaults(&self) -> usize {
+        if self.is_weighted { self.size.min(MOST_FOR_DEFAULTS) } else { self.size }
+    }
+
+    /// From now on, the size is a budget of weights.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn set_weighted(&mut self) {
+        self.is_weighted = true;
+        self.settings_changed();
+    }
+
     /// Changes the size, with the same limits as [`new`](Self::new).
     pub(crate) fn set_size(&mut self, size: usize) {
         self.size = size.clamp(1, self.most_slots);
@@ -158,7 +176,7 @@ impl Law {
     }
 
     pub(crate) fn max_finished(&self) -> usize {
-        self.max_finished.unwrap_or(self.size)
+        self.max_finished.unwrap_or(self.size_for_defaults())
     }
 
     /// Changes how many results may be held while a future is started. From now on every result held counts.
@@ -251,26 +269,28 @@ impl Law {
     }
 
     /// The future that would start next weighs so much, at most the size, and its result is the next to be handed over, or not.
-    #[allow(dead_code, reason = "for admission by weight and by key")]
-    pub(super) fn set_head(&mut self, weight: usize, is_next: bool) {
-        self.head_weight = weight.max(1);
-        self.head_is_next = is_next;
-        self.settings_changed();
+    pub(crate) fn set_head(&mut self, weight: usize, is_next: bool) {
+        if (self.head_weight, self.head_is_next) != (weight, is_next) {
+            (self.head_weight, self.head_is_next) = (weight, is_next);
+            self.settings_changed();
+        }
     }
 
-    /// The future that was just started weighs as much as the head did.
-    #[allow(dead_code, reason = "for admission by weight")]
-    pub(super) fn started_weighing(&mut self, weight: usize) {
-        self.extra_weight += weight - 1;
-        self.settings_changed();
+    /// The future that was just started weighs so much.
+    pub(crate) fn started_weighing(&mut self, weight: usize) {
+        if weight > 1 {
+            self.extra_weight += weight - 1;
+            self.settings_changed();
+        }
     }
 
     /// A future that weighs so much has ended.
-    #[allow(dead_code, reason = "for admission by weight")]
-    pub(super) fn ended_weighing(&mut self, weight: usize) {
-        debug_assert!(self.extra_weight >= weight - 1);
-        self.extra_weight -= weight - 1;
-        self.settings_changed();
+    pub(crate) fn ended_weighing(&mut self, weight: usize) {
+        if weight > 1 {
+            debug_assert!(self.extra_weight >= weight - 1);
+            self.extra_weight -= weight - 1;
+            self.settings_changed();
+        }
     }
 
     /// A future was started for which the caller has found a free slot.

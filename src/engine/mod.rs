@@ -19,7 +19,7 @@ use pin_project::pin_project;
 pub(crate) use self::call::Goal;
 pub(crate) use self::law::{Law, POLL_BUDGET};
 pub(crate) use self::run::Unconditional;
-use crate::active::Set;
+use crate::active::{NONE, Set};
 use crate::finished::{ChainResults, Finished};
 
 /// See the [module](self).
@@ -31,6 +31,8 @@ pub(crate) struct Engine<S, R> {
     pub(crate) law: Law,
     /// The number after that of the last future started.
     next: u64,
+    /// The slot of a future that has ended without the source having been told, as a panic has passed through.
+    unsettled: usize,
     /// Drops everything but the last result, in an engine that may close. Others do without this code.
     close: fn(Pin<&mut Self>),
 }
@@ -41,7 +43,7 @@ impl<S: Set, R: Finished> Engine<S, R> {
     pub(crate) fn new(size: usize, active: S, finished: R) -> Self {
         let most_results = finished.capacity();
         let law = Law::new(size, active.capacity().min(most_results), most_results);
-        Self { active, finished, law, next: 0, close: |_| {} }
+        Self { active, finished, law, next: 0, unsettled: NONE, close: |_| {} }
     }
 
     /// Exchanges the active set and the results for others, before anything was started. Keeps the settings.
@@ -50,7 +52,7 @@ impl<S: Set, R: Finished> Engine<S, R> {
         let finished = map(finished);
         law.set_capacity(active.capacity().min(finished.capacity()), finished.capacity());
         let close = if finished.may_close() { Engine::close_now } else { |_: Pin<&mut _>| {} };
-        Engine { active, finished, law, next, close }
+        Engine { active, finished, law, next, unsettled: NONE, close }
     }
 
     /// Has the first output for which `is_error` returns `true` end everything: it is the last result.

@@ -13,7 +13,7 @@ use super::call::{Call, Counts, Goal, Nothing};
 use super::law::{Law, Step};
 use crate::active::{Entry, Keep, NONE, Set, Woken};
 use crate::finished::Finished;
-use crate::source::Source;
+use crate::source::{Admit, Head, Source};
 
 /// The caller's condition for the end of a call with the goal [`Goal::Until`].
 pub(crate) trait Condition<E, Src> {
@@ -64,7 +64,10 @@ impl<S: Set, R: Finished<Output = <S::Future as Future>::Output>> Engine<S, R> {
         let mut step = None;
         {
             let engine = guard.0.as_mut().project();
-            tell_lent(&*source, engine.law);
+            if Src::ADMITS {
+                settle(source.as_mut(), engine.law, engine.finished, engine.unsettled);
+            }
+            tell_law(&*source, engine.law, engine.finished);
             if !engine.law.begin(&mut call, &mut is_start) {
                 step = Some(engine.law.begin_elsewhere(&mut call, counts(engine.finished)));
             }
@@ -81,6 +84,7 @@ impl<S: Set, R: Finished<Output = <S::Future as Future>::Output>> Engine<S, R> {
                     let engine = guard.0.as_mut().project();
                     let mut outputs = Outputs { law: engine.law, finished: engine.finished, has_last: false };
                     let entry;
+                    let mut slot = NONE;
                     if is_start {
                         if !outputs.law.may_start(goal, counts(outputs.finished)) {
                             break 'turn true;
@@ -91,12 +95,42 @@ impl<S: Set, R: Finished<Output = <S::Future as Future>::Output>> Engine<S, R> {
                         // The poll for the future itself is reserved, as the source may use up what is left.
                         call.polled(1);
                         let before = call.left();
+                        let mut weight = 1;
+                        if Src::ADMITS {
+                            let size = outputs.law.size_for_defaults();
+                            let admit = source.as_mut().poll_head(cx, call.left_mut(), size);
+                            call.asked_source(Src::HAS_UPSTREAM);
+                            let nothing = match admit {
+                                Poll::Ready(Admit::Head(head)) => {
+                                    weight = set_head(outputs.law, head, outputs.finished);
+                                    None
+                                }
+                                Poll::Ready(Admit::OutOfBudget) => break 'turn false,
+                                Poll::Ready(Admit::NotEligible) => Some(Nothing::NotEligible),
+                                Poll::Ready(Admit::Empty) => Some(Nothing::Empty),
+                                Poll::Pending => Some(Nothing::Pending),
+                            };
+                            if let Some(nothing) = nothing {
+                                call.nothing_to_start(nothing);
+                            }
+                            if nothing.is_some() || !outputs.law.may_start(goal, counts(outputs.finished)) {
+                                if Src::HAS_UPSTREAM {
+                                    used_upstream += before - call.left();
+                                }
+                                call.give_back();
+                                break 'turn true;
+                            }
+                        }
                         let taken = source.as_mut().poll_take(cx, call.left_mut(), |number, future| {
                             outputs.law.started();
-                            if *engine.next != number {
-                                outputs.finished.skip_range(*engine.next..number);
+                            if Src::ADMITS {
+                                *engine.next = (*engine.next).max(number + 1);
+                            } else {
+                                if *engine.next != number {
+                                    outputs.finished.skip_range(*engine.next..number);
+                                }
+                                *engine.next = number + 1;
                             }
-                            *engine.next = number + 1;
                             engine.active.insert(number, future)
                         });
                         if Src::HAS_UPSTREAM {
@@ -104,7 +138,13 @@ impl<S: Set, R: Finished<Output = <S::Future as Future>::Output>> Engine<S, R> {
                         }
                         call.asked_source(Src::HAS_UPSTREAM);
                         entry = match taken {
-                            Poll::Ready(Some(entry)) => Some(entry),
+                            Poll::Ready(Some(entry)) => {
+                                if Src::ADMITS {
+                                    source.as_mut().started(entry.slot(), weight);
+                                    outputs.law.started_weighing(weight);
+                                }
+                                Some(entry)
+                            }
                             nothing => {
                                 call.give_back();
                                 let is_pending = nothing.is_pending();
@@ -124,9 +164,10 @@ impl<S: Set, R: Finished<Output = <S::Future as Future>::Output>> Engine<S, R> {
                                 entry = Some(woken);
                             }
                             Woken::Late => continue 'turn,
-                            Woken::Finished(number, output, polls) => {
+                            Woken::Finished(finished, number, output, polls) => {
                                 call.polled(polls);
                                 outputs.keep(number, output);
+                                slot = finished;
                                 entry = None;
                             }
                             Woken::None(polls) => {
@@ -141,13 +182,25 @@ impl<S: Set, R: Finished<Output = <S::Future as Future>::Output>> Engine<S, R> {
                             }
                         }
                     }
-                    let slot = entry.as_ref().map_or(NONE, Entry::slot);
                     let poll = match entry {
-                        Some(entry) => entry.poll(cx, &mut outputs),
+                        Some(entry) => {
+                            slot = entry.slot();
+                            if Src::ADMITS {
+                                *engine.unsettled = slot;
+                            }
+                            entry.poll(cx, &mut outputs)
+                        }
                         None => Some(Poll::Ready(())),
                     };
                     let Outputs { law, finished, has_last } = outputs;
-                    tell_lent(&*source, law);
+                    if Src::ADMITS {
+                        *engine.unsettled = NONE;
+                        if poll == Some(Poll::Ready(())) {
+                            law.ended_weighing(source.as_mut().ended(slot));
+                            call.has_ended();
+                        }
+                    }
+                    tell_law(&*source, law, finished);
                     match poll {
                         Some(Poll::Ready(())) if has_last => break 'turn false,
                         Some(Poll::Ready(())) if !is_start && law.is_enough(goal, &mut call) => {
@@ -193,7 +246,7 @@ impl<S: Set, R: Finished<Output = <S::Future as Future>::Output>> Engine<S, R> {
                         break 'call Poll::Ready(true);
                     }
                     let engine = guard.0.as_mut().project();
-                    tell_lent(&*source, engine.law);
+                    tell_law(&*source, engine.law, engine.finished);
                     if engine.law.active() == 0 && source.is_done() {
                         break 'call Poll::Ready(false);
                     }
@@ -264,12 +317,42 @@ fn wake(cx: &Context<'_>) {
     cx.waker().wake_by_ref();
 }
 
-/// Tells the law how many slots are lent, if the source lends any.
+/// Tells the law what it has to know of the source: how many slots are lent, if it lends any; and which future is the head, if
+/// it admits.
 #[inline]
-fn tell_lent<Fut, Src: Source<Fut>>(source: &Src, law: &mut Law) {
+fn tell_law<Fut, Src: Source<Fut>, R: Finished>(source: &Src, law: &mut Law, finished: &R) {
     if Src::LENDS {
         let (lent, claims) = source.lent();
         law.set_lent(lent, claims);
+    }
+    if Src::ADMITS {
+        match source.head() {
+            Some(head) => _ = set_head(law, head, finished),
+            None => law.set_head(1, false),
+        }
+    }
+}
+
+/// Tells the law which future is the head. Returns what that weighs: at least 1, and at most the size.
+fn set_head<R: Finished>(law: &mut Law, head: Head, finished: &R) -> usize {
+    let weight = head.weight.clamp(1, law.size());
+    law.set_head(weight, finished.is_next(head.number));
+    weight
+}
+
+/// Tells the source of a future that ended when a panic passed through, and the results of an item that was lost then.
+fn settle<Fut, Src: Source<Fut>, R: Finished>(
+    mut source: Pin<&mut Src>,
+    law: &mut Law,
+    finished: &mut R,
+    unsettled: &mut usize,
+) {
+    let slot = mem::replace(unsettled, NONE);
+    if slot != NONE {
+        law.ended_weighing(source.as_mut().ended(slot));
+    }
+    if let Some(number) = source.take_lost() {
+        finished.skip(number);
     }
 }
 
@@ -304,9 +387,10 @@ impl<R: Finished> Keep<R::Output> for Outputs<'_, R> {
 #[inline(never)]
 fn recover<S: Set, R: Finished>(engine: Pin<&mut Engine<S, R>>) {
     let engine = engine.project();
-    if let Some(number) = engine.active.recover() {
+    if let Some((number, slot)) = engine.active.recover() {
         engine.law.cancelled(1);
         engine.finished.skip(number);
+        *engine.unsettled = slot;
     }
 }
 

@@ -49,6 +49,11 @@ pub trait Finished {
         0
     }
 
+    /// Returns whether the result with this number is the next to be handed over, once it is there.
+    fn is_next(&self, _number: u64) -> bool {
+        false
+    }
+
     /// Returns how large the size and the bound on results can be, so that the results of as many active futures fit alongside
     /// as many that are held.
     fn capacity(&self) -> usize {

@@ -192,6 +192,10 @@ impl<T> Finished for Results<T> {
         self.ahead_held
     }
 
+    fn is_next(&self, number: u64) -> bool {
+        !self.is_unordered && number == self.next && self.due.is_empty()
+    }
+
     #[inline(never)]
     fn drop_rest(&mut self) {
         (self.is_unordered, self.gathered) = (true, 0);

@@ -431,6 +431,7 @@ impl<T> Gather for IterWait<T> {
             size_hint: self.size_hint(),
             is_terminated: self.is_terminated(),
             polls_used: 0,
+            waiting: 0,
             counts: PoolCounts {
                 active: self.arriving.left(),
                 finished: self.results.len(),

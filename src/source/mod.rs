@@ -1,6 +1,10 @@
 //! Source: where waiting futures come from. A queue; or something that yields items, and a closure that makes a future of
 //! each.
 
+mod admission;
+mod numbers;
+#[cfg(feature = "std")]
+mod per_key;
 #[cfg(feature = "alloc")]
 mod queue;
 
@@ -11,6 +15,13 @@ use core::task::{Context, Poll, ready};
 use futures_util::stream::Stream;
 use pin_project::pin_project;
 
+pub(crate) use self::admission::{Admission, InOrder, InlineActive, Numbered, Unweighted};
+#[cfg(feature = "alloc")]
+pub(crate) use self::admission::{Admitted, Plain, Weighted};
+#[cfg(feature = "alloc")]
+pub(crate) use self::numbers::Numbers;
+#[cfg(feature = "std")]
+pub(crate) use self::per_key::PerKey;
 #[cfg(feature = "alloc")]
 pub(crate) use self::queue::Queue;
 
@@ -24,6 +35,40 @@ pub trait Source<Fut> {
 
     /// Whether active futures may lend their slots to others.
     const LENDS: bool = false;
+
+    /// Whether it decides which future may start next, by weight or by key, and is told which have started and ended.
+    const ADMITS: bool = false;
+
+    /// If it [admits](Self::ADMITS): finds the future that may start next, if its weight fits.
+    ///
+    /// `budget` is what is left of the caller's poll budget, of which each item takes one poll that is set aside.
+    /// Defaults are multiples of `size`.
+    fn poll_head(self: Pin<&mut Self>, _cx: &mut Context<'_>, _budget: &mut usize, _size: usize) -> Poll<Admit> {
+        Poll::Ready(Admit::Empty)
+    }
+
+    /// If it admits: returns the future that may start next, if that is known without pulling an item.
+    fn head(&self) -> Option<Head> {
+        None
+    }
+
+    /// If it admits: the future that was taken last is in this slot of the active set, and weighs so much.
+    fn started(self: Pin<&mut Self>, _slot: usize, _weight: usize) {}
+
+    /// If it admits: the future in this slot has ended. Returns what it weighed.
+    fn ended(self: Pin<&mut Self>, _slot: usize) -> usize {
+        1
+    }
+
+    /// If it admits: returns the number of an item that was lost, as a closure has panicked, once.
+    fn take_lost(self: Pin<&mut Self>) -> Option<u64> {
+        None
+    }
+
+    /// Returns how many items were pulled and have not started.
+    fn waiting(&self) -> usize {
+        0
+    }
 
     /// Takes the next future. `None` says that there is none now; a queue may have one again later.
     ///
@@ -63,6 +108,26 @@ pub trait Source<Fut> {
 
     /// Drops all that waits, as no more of it is wanted.
     fn close(self: Pin<&mut Self>) {}
+}
+
+/// The future that is to start next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub(crate) number: u64,
+    /// As the user's closure says: neither at least 1 nor at most the size.
+    pub(crate) weight: usize,
+}
+
+/// What a source that admits has for the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admit {
+    Head(Head),
+    /// What waits must not start before a future has ended.
+    NotEligible,
+    /// Nothing waits, and nothing will.
+    Empty,
+    /// The budget is used up.
+    OutOfBudget,
 }
 
 #[cfg(feature = "alloc")]
@@ -263,5 +328,78 @@ impl<It: Items, F: FnMut(It::Item) -> Fut, Fut> Source<Fut> for Mapped<It, F, Fu
 
     fn close(self: Pin<&mut Self>) {
         self.project().items.set(None);
+    }
+}
+
+/// A source that takes options of admission, before the first item was pulled.
+#[cfg(feature = "alloc")]
+pub trait Admittable<Fut>: Source<Fut> {
+    /// What is admitted.
+    type Item;
+
+    /// The same with weights.
+    type Weighted<W>: Source<Fut>
+    where
+        W: FnMut(&Self::Item) -> usize;
+
+    /// Has items weighed.
+    fn weighted<W: FnMut(&Self::Item) -> usize>(self, weigh: W) -> Self::Weighted<W>;
+
+    /// The same with keys.
+    #[cfg(feature = "std")]
+    type PerKey<K, F>: Source<Fut>
+    where
+        K: core::hash::Hash + Eq,
+        F: FnMut(&Self::Item) -> K;
+
+    /// Has at most `most` futures of one key active.
+    #[cfg(feature = "std")]
+    #[track_caller]
+    fn per_key<K, F>(self, most: usize, key: F) -> Self::PerKey<K, F>
+    where
+        K: core::hash::Hash + Eq,
+        F: FnMut(&Self::Item) -> K;
+}
+
+/// A source with keys.
+#[cfg(feature = "std")]
+pub trait LookAhead {
+    /// Changes how many items may be set aside.
+    fn set_look_ahead(&mut self, items: usize);
+}
+
+#[cfg(feature = "alloc")]
+impl<It: Items, F: FnMut(It::Item) -> Fut, Fut> Mapped<It, F, Fut> {
+    fn into_admission(self) -> Admission<It, Unweighted, InOrder<It::Item>, Plain<F>, alloc::vec::Vec<Admitted>, Fut> {
+        Admission::new(self.items, Unweighted, InOrder::new(), Plain(self.make), alloc::vec::Vec::new())
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<It: Items, F: FnMut(It::Item) -> Fut, Fut> Admittable<Fut> for Mapped<It, F, Fut> {
+    type Item = It::Item;
+    type Weighted<W>
+        = Admission<It, Weighted<W>, InOrder<It::Item>, Plain<F>, alloc::vec::Vec<Admitted>, Fut>
+    where
+        W: FnMut(&It::Item) -> usize;
+
+    fn weighted<W: FnMut(&It::Item) -> usize>(self, weigh: W) -> Self::Weighted<W> {
+        self.into_admission().weighted(weigh)
+    }
+
+    #[cfg(feature = "std")]
+    type PerKey<K, KeyOf>
+        = Admission<It, Unweighted, PerKey<K, KeyOf, It::Item>, Plain<F>, alloc::vec::Vec<Admitted>, Fut>
+    where
+        K: core::hash::Hash + Eq,
+        KeyOf: FnMut(&It::Item) -> K;
+
+    #[cfg(feature = "std")]
+    fn per_key<K, KeyOf>(self, most: usize, key: KeyOf) -> Self::PerKey<K, KeyOf>
+    where
+        K: core::hash::Hash + Eq,
+        KeyOf: FnMut(&It::Item) -> K,
+    {
+        self.into_admission().per_key(most, key)
     }
 }
