@@ -189,7 +189,7 @@ fn run<P: Gather, W: FnMut(&P::Item) -> bool>(
         return batches.project().stream.poll_progress(cx, budget).map(|()| None);
     }
     ready!(due);
-    Poll::Ready(batches.take_batch())
+    Poll::Ready(if wanted == Wanted::Due { None } else { batches.take_batch() })
 }
 
 fn look<P: Gather, W: FnMut(&P::Item) -> bool>(batches: &Batches<P, W>, want: Want) -> Look {
@@ -288,6 +288,9 @@ where
         return this.batches.project().stream.poll_progress(cx, budget).map(|()| None);
     }
     let more = ready!(due);
+    if wanted == Wanted::Due {
+        return Poll::Ready(None);
+    }
     // The results leave the pool only after all that may panic.
     this.timer.set(None);
     if more {

@@ -48,6 +48,8 @@ pub use crate::active::UnorderedSet;
 #[cfg(feature = "alloc")]
 pub use crate::batches::yield_when;
 pub use crate::callback::{Callback, CallbackExt};
+#[cfg(feature = "alloc")]
+pub use crate::consumer::PoolItems;
 pub use crate::consumer::ProgressExt;
 pub use crate::ext::{IterPoolExt, StreamPoolExt};
 pub use crate::future::PoolFuture;

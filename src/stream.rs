@@ -97,7 +97,7 @@ pub(crate) type Run<M, T> = fn(Pin<&mut M>, &mut Context<'_>, &mut usize, Wanted
 pub(crate) enum Wanted {
     /// The next item.
     Item,
-    /// That there is something to gather, which is not taken.
+    /// That there is an item, or something to gather, which is not taken.
     #[cfg(feature = "alloc")]
     Due,
     /// Progress, while no item is taken: see [`Progress::poll_progress`].
@@ -189,6 +189,11 @@ impl<M, T> Progress for PoolMap<M, T> {
 
     fn poll_progress_with_budget(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
         self.poll(cx, budget, Wanted::Progress).map(|_| ())
+    }
+
+    #[cfg(feature = "alloc")]
+    fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        self.poll(cx, budget, Wanted::Due).map(|_| ())
     }
 
     fn polls_used(&self) -> usize {

@@ -60,6 +60,11 @@ fn run<S: Progress<Item = T>, T>(
         return progress.map(|()| None);
     }
     let this = driven.project();
+    #[cfg(feature = "alloc")]
+    if wanted == Wanted::Due {
+        let is_due = this.ahead.is_some() || *this.has_ended;
+        return if is_due { Poll::Ready(None) } else { Poll::Pending };
+    }
     match this.ahead.take() {
         None if !*this.has_ended => Poll::Pending,
         next => Poll::Ready(next),

@@ -89,6 +89,13 @@ pub trait Progress: Stream {
         self.poll_progress(cx)
     }
 
+    /// Polls until an item is due, which is not taken, or until the end. Only for the streams of a pool themselves.
+    #[doc(hidden)]
+    #[cfg(feature = "alloc")]
+    fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        self.poll_progress_with_budget(cx, budget)
+    }
+
     /// Returns how many polls its calls have used so far, which wraps around: so that they are known also where an adaptor
     /// has called `poll_next`, which has a budget of its own.
     #[doc(hidden)]
@@ -128,6 +135,11 @@ impl<P: Progress + Unpin + ?Sized> Progress for &mut P {
         Pin::new(&mut **self).poll_progress_with_budget(cx, budget)
     }
 
+    #[cfg(feature = "alloc")]
+    fn poll_due(mut self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        Pin::new(&mut **self).poll_due(cx, budget)
+    }
+
     fn polls_used(&self) -> usize {
         (**self).polls_used()
     }
@@ -152,6 +164,11 @@ impl<P: DerefMut<Target: Progress> + Unpin> Progress for Pin<P> {
 
     fn poll_progress_with_budget(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
         self.as_deref_mut().poll_progress_with_budget(cx, budget)
+    }
+
+    #[cfg(feature = "alloc")]
+    fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        self.as_deref_mut().poll_due(cx, budget)
     }
 
     fn polls_used(&self) -> usize {
