@@ -353,6 +353,33 @@ fn an_item_leaves_the_pool_when_it_is_asked_for() {
 }
 
 #[test]
+fn items_that_come_along_with_others_count_until_they_are_asked_for() {
+    for size in [1, 4, 16, 40] {
+        for count in 1..40 {
+            let started = Cell::new(0);
+            let mut seen = vec![];
+            let mut consume = Box::pin((0..).pool_map(size, counted(&started)).consume(async |mut items| {
+                for _ in 0..count {
+                    seen.push(items.next().await.unwrap());
+                }
+                for _ in 0..4 {
+                    yield_now().await;
+                }
+                assert_eq!(started.get(), count + size + 1, "size {size}, {count} taken");
+                seen.push(items.next().await.unwrap());
+                pending::<()>().await;
+            }));
+            for _ in 0..20 {
+                assert!(poll(&mut consume).is_pending());
+            }
+            assert_eq!(started.get(), count + 1 + size + 1);
+            drop(consume);
+            assert_eq!(seen, (0..=count).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
 fn without_the_items_the_pool_makes_progress_within_its_bounds() {
     let (started, ended, alive) = (Cell::new(0), Cell::new(false), Rc::new(()));
     let stream = (0..).pool_map(4, |n| {

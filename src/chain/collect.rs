@@ -1,4 +1,7 @@
 //! `.await` on a chain: [`Collect`] and [`TryCollect`].
+//!
+//! Where the chain is new, and no bound on results was set, each result is written to its place as soon as it is there, and
+//! the stream only says when all are. Otherwise results come out of it one by one.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -11,6 +14,7 @@ use pin_project::pin_project;
 
 use super::{Chain, FailFast};
 use crate::engine::POLL_BUDGET;
+use crate::finished::{HeapResults, InlineResults};
 use crate::stream::{PoolMap, Wanted};
 
 /// The most results that capacity is reserved for in advance: a size hint may lie, and an endless source has none to
@@ -29,7 +33,9 @@ const RESERVED: usize = 1024;
 pub struct Collect<M, T> {
     #[pin]
     stream: PoolMap<M, T>,
+    /// Those that have come out of the stream.
     items: Vec<T>,
+    placed: Placed<M, T>,
 }
 
 /// The future of `.await` on a chain that fails fast: all results in a `Vec`, or the first error to happen.
@@ -45,6 +51,18 @@ pub struct TryCollect<M, T, E> {
     #[pin]
     stream: PoolMap<M, Result<T, E>>,
     items: Vec<T>,
+    placed: Placed<M, T>,
+}
+
+/// The results that were written to their places in a chain `M`.
+struct Placed<M, T> {
+    take: fn(Pin<&mut M>) -> Vec<T>,
+    len: fn(&M) -> usize,
+}
+
+impl<M, T> Placed<M, T> {
+    /// For a chain out of which all results come.
+    const NONE: Self = Self { take: |_| Vec::new(), len: |_| 0 };
 }
 
 impl<M, T> Future for Collect<M, T> {
@@ -56,7 +74,7 @@ impl<M, T> Future for Collect<M, T> {
         while let Some(item) = ready!(this.stream.as_mut().poll(cx, &mut budget, Wanted::Item)) {
             this.items.push(item);
         }
-        Poll::Ready(mem::take(this.items))
+        Poll::Ready(all(this.items, || (this.placed.take)(this.stream.machine_mut())))
     }
 }
 
@@ -69,46 +87,98 @@ impl<M, T, E> Future for TryCollect<M, T, E> {
         while let Some(item) = ready!(this.stream.as_mut().poll(cx, &mut budget, Wanted::Item)) {
             this.items.push(item?);
         }
-        Poll::Ready(Ok(mem::take(this.items)))
+        Poll::Ready(Ok(all(this.items, || (this.placed.take)(this.stream.machine_mut()))))
     }
 }
 
-/// Reserves capacity for what is known to come.
-fn reserve<T>(stream: &impl Stream) -> Vec<T> {
-    Vec::with_capacity(stream.size_hint().0.min(RESERVED))
+/// Returns those that have come out of the stream, or the others: never are there both.
+fn all<T>(items: &mut Vec<T>, take: impl FnOnce() -> Vec<T>) -> Vec<T> {
+    if items.is_empty() { take() } else { mem::take(items) }
+}
+
+/// Returns how many results are known to come, as far as capacity is reserved for them.
+fn expected(stream: &impl Stream) -> usize {
+    stream.size_hint().0.min(RESERVED)
 }
 
 /// Of a chain, `.await` gives all results.
-impl<Src, S, R, T> IntoFuture for PoolMap<Chain<Src, S, R>, T> {
+impl<Src, S, T> IntoFuture for PoolMap<Chain<Src, S, HeapResults<T>>, T> {
     type Output = Vec<T>;
-    type IntoFuture = Collect<Chain<Src, S, R>, T>;
+    type IntoFuture = Collect<Chain<Src, S, HeapResults<T>>, T>;
+
+    fn into_future(mut self) -> Self::IntoFuture {
+        let expected = expected(&self);
+        self.machine.collect(expected);
+        let take = |chain: Pin<&mut Chain<Src, S, HeapResults<T>>>| chain.take_collected().collect();
+        let placed = Placed { take, len: Chain::collected };
+        Collect { items: Vec::new(), stream: self, placed }
+    }
+}
+
+/// Of a chain with positions, `.await` gives all pairs.
+impl<Src, S, T> IntoFuture for PoolMap<Chain<Src, S, HeapResults<T>>, (usize, T)> {
+    type Output = Vec<(usize, T)>;
+    type IntoFuture = Collect<Chain<Src, S, HeapResults<T>>, (usize, T)>;
 
     fn into_future(mut self) -> Self::IntoFuture {
         self.machine.take_all_results();
-        Collect { items: reserve(&self), stream: self }
+        Collect { items: Vec::with_capacity(expected(&self)), stream: self, placed: Placed::NONE }
+    }
+}
+
+/// Of a chain inside the value, `.await` gives all results.
+impl<Src, S, U, T, const N: usize> IntoFuture for PoolMap<Chain<Src, S, InlineResults<U, N>>, T> {
+    type Output = Vec<T>;
+    type IntoFuture = Collect<Chain<Src, S, InlineResults<U, N>>, T>;
+
+    fn into_future(mut self) -> Self::IntoFuture {
+        self.machine.take_all_results();
+        Collect { items: Vec::with_capacity(expected(&self)), stream: self, placed: Placed::NONE }
     }
 }
 
 /// Of a chain that fails fast, `.await` gives all results, or the first error to happen.
-impl<Src, S, R, T, E> IntoFuture for PoolMap<FailFast<Chain<Src, S, R>, Result<T, E>>, Result<T, E>> {
+impl<Src, S, T, E> IntoFuture
+    for PoolMap<FailFast<Chain<Src, S, HeapResults<Result<T, E>>>, Result<T, E>>, Result<T, E>>
+{
     type Output = Result<Vec<T>, E>;
-    type IntoFuture = TryCollect<FailFast<Chain<Src, S, R>, Result<T, E>>, T, E>;
+    type IntoFuture = TryCollect<FailFast<Chain<Src, S, HeapResults<Result<T, E>>>, Result<T, E>>, T, E>;
+
+    fn into_future(mut self) -> Self::IntoFuture {
+        // Because of a possible error, the stream does not say how many there are.
+        self.machine.chain.machine.collect(0);
+        let placed = Placed {
+            take: |fail_fast: Pin<&mut FailFast<Chain<Src, S, HeapResults<Result<T, E>>>, _>>| {
+                fail_fast.project().chain.machine_mut().take_collected().filter_map(Result::ok).collect()
+            },
+            len: |fail_fast| fail_fast.chain.machine().collected(),
+        };
+        TryCollect { items: Vec::new(), stream: self, placed }
+    }
+}
+
+/// Of a chain inside the value that fails fast, `.await` gives all results, or the first error to happen.
+impl<Src, S, U, T, E, const N: usize> IntoFuture
+    for PoolMap<FailFast<Chain<Src, S, InlineResults<U, N>>, Result<T, E>>, Result<T, E>>
+{
+    type Output = Result<Vec<T>, E>;
+    type IntoFuture = TryCollect<FailFast<Chain<Src, S, InlineResults<U, N>>, Result<T, E>>, T, E>;
 
     fn into_future(mut self) -> Self::IntoFuture {
         self.machine.chain.machine.take_all_results();
-        TryCollect { items: reserve(&self), stream: self }
+        TryCollect { items: Vec::with_capacity(expected(&self)), stream: self, placed: Placed::NONE }
     }
 }
 
 impl<M: fmt::Debug, T> fmt::Debug for Collect<M, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        debug("Collect", &self.stream, self.items.len(), f)
+        debug("Collect", &self.stream, self.items.len() + (self.placed.len)(self.stream.machine()), f)
     }
 }
 
 impl<M: fmt::Debug, T, E> fmt::Debug for TryCollect<M, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        debug("TryCollect", &self.stream, self.items.len(), f)
+        debug("TryCollect", &self.stream, self.items.len() + (self.placed.len)(self.stream.machine()), f)
     }
 }
 

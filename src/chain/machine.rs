@@ -18,7 +18,7 @@ use crate::batches::Gather;
 use crate::engine::{Engine, Goal, Unconditional};
 use crate::finished::{ChainResults, Finished, InlineResults};
 #[cfg(feature = "alloc")]
-use crate::finished::{Gathering, Results};
+use crate::finished::{Gathering, HeapResults};
 #[cfg(feature = "std")]
 use crate::panic::{CatchUnwind, Catching, Panic};
 use crate::progress::{PoolCounts, debug_counts};
@@ -46,7 +46,8 @@ where
 {
     #[inline(always)]
     pub(crate) fn new(items: It, size: usize, f: F) -> Self {
-        Chain { source: Mapped::new(items, f), engine: Engine::new(size, SlotSet.make(), Results::new()) }.into_stream()
+        Chain { source: Mapped::new(items, f), engine: Engine::new(size, SlotSet.make(), HeapResults::new()) }
+            .into_stream()
     }
 }
 
@@ -123,11 +124,21 @@ where
     R: ChainResults<Output = OutputOf<S>>,
 {
     let mut chain = chain.project();
-    let goal = if wanted == Wanted::Progress { Goal::Progress } else { Goal::Next };
+    #[cfg(feature = "alloc")]
+    if R::COUNTS_TAKEN {
+        let results = chain.engine.as_mut().finished_mut();
+        results.count_taken(if let Wanted::ProgressBeside(taken) = wanted { taken } else { 0 });
+    }
+    #[cfg(feature = "alloc")]
+    if wanted == Wanted::Another {
+        let results = chain.engine.finished_mut();
+        return Poll::Ready(if R::COUNTS_TAKEN && results.due() > 0 { pop(results) } else { None });
+    }
+    let goal = if wanted.is_progress() { Goal::Progress } else { Goal::Next };
     let poll = chain.engine.as_mut().run(cx, chain.source.as_mut(), budget, goal, &mut Unconditional);
     match (wanted, poll) {
         (Wanted::Item, Poll::Ready(true)) => Poll::Ready(pop(chain.engine.finished_mut())),
-        (Wanted::Progress, Poll::Ready(_)) => {
+        (_, Poll::Ready(_)) if wanted.is_progress() => {
             // None of its futures is active, and none will be before a result is taken. But something upstream may
             // be, also after the end of the source.
             chain.source.poll_progress(cx, budget).map(|()| None)
@@ -268,6 +279,28 @@ impl<Src, S, R> Chain<Src, S, R> {
     /// Lifts the bound on results, unless one was set.
     pub(super) fn take_all_results(&mut self) {
         self.engine.law.take_all_results();
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<Src, S, T> Chain<Src, S, HeapResults<T>> {
+    /// Has all results collected, of which so many are expected, if the chain is new and no bound was set. Otherwise they come
+    /// out of the stream. Lifts the bound on results, unless one was set.
+    pub(super) fn collect(&mut self, expected: usize) {
+        if self.engine.is_fresh() && !self.engine.law.has_bound() {
+            self.engine.finished.collect_all(expected);
+        }
+        self.take_all_results();
+    }
+
+    /// Returns how many results were collected.
+    pub(super) fn collected(&self) -> usize {
+        self.engine.finished.collected()
+    }
+
+    /// Takes the results that were collected.
+    pub(super) fn take_collected(self: Pin<&mut Self>) -> impl Iterator<Item = T> + use<Src, S, T> {
+        self.project().engine.finished_mut().take_collected()
     }
 }
 

@@ -12,15 +12,15 @@ use crate::active::InlineSlots;
 #[cfg(feature = "alloc")]
 use crate::active::SlotVec;
 use crate::consumer::stages;
-use crate::finished::InlineResults;
 #[cfg(feature = "alloc")]
-use crate::finished::Results;
+use crate::finished::HeapResults;
+use crate::finished::InlineResults;
 use crate::source::Mapped;
 use crate::stream::PoolMap;
 
 /// The machine of `pool_map`.
 #[cfg(feature = "alloc")]
-pub(crate) type OnSlots<It, F, Fut, T> = Chain<Mapped<It, F, Fut>, SlotVec<Fut>, Results<T>>;
+pub(crate) type OnSlots<It, F, Fut, T> = Chain<Mapped<It, F, Fut>, SlotVec<Fut>, HeapResults<T>>;
 
 /// The machine of `pool_map_inline`.
 pub(crate) type Inline<It, F, Fut, T, const N: usize> =

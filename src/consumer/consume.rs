@@ -2,14 +2,21 @@
 //!
 //! The stream stays in one place, which the consumer's future and [`PoolItems`] share. An item is asked for where it is needed,
 //! in the middle of the consumer's poll, and goes straight from the pool to the consumer: so it leaves the pool no sooner than
-//! that, and nothing is ever held in between.
+//! that.
+//!
+//! A consumer that asks for one item after the other in one poll would pay for the lock each time, which is as much as the item.
+//! So from the second one on, others that are due come along, twice as many each time; until they are asked for, they count
+//! against the bound on results. That is for streams that are dropped with the consumer. What is borrowed from a pool that is
+//! kept is taken one by one, so that nothing is lost.
 //!
 //! Only one of the two polls the stream at a time, behind a lock that nobody waits for. Both poll it with the waker of the task
 //! that polls the consumer, as a pool wakes but the last task that polled it. Where the items are awaited under another waker (of a
 //! `FuturesUnordered`, say), that one is kept, and woken when an item is due.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use core::fmt;
+use core::iter;
 use core::pin::Pin;
 use core::sync::atomic::Ordering::Relaxed;
 use core::task::{Context, Poll, Waker};
@@ -22,7 +29,10 @@ use crate::future::{IsFuture, PoolFuture};
 use crate::lock::Lock;
 use crate::progress::Progress;
 use crate::stream::PoolMap;
-use crate::sync::{Arc, AtomicBool};
+use crate::sync::{Arc, AtomicBool, AtomicUsize};
+
+/// The most items that come along with one that was asked for.
+const MOST_AHEAD: usize = 15;
 
 /// The machine of `consume` on a pool's stream.
 #[pin_project]
@@ -62,7 +72,10 @@ pub struct Consume<S, Fut> {
 #[must_use = "streams do nothing unless polled"]
 pub struct PoolItems<S, T> {
     shared: Arc<Shared<S>>,
+    /// Items that came along, and were not asked for yet.
+    ahead: VecDeque<T>,
     poll_next: fn(Pin<&mut S>, &mut Context<'_>, &mut usize) -> Poll<Option<T>>,
+    take_another: fn(Pin<&mut S>) -> Option<T>,
     size_hint: fn(&S) -> (usize, Option<usize>),
     has_ended: bool,
 }
@@ -70,6 +83,8 @@ pub struct PoolItems<S, T> {
 /// What the two share.
 struct Shared<S> {
     state: Lock<State<S>>,
+    /// How many items are ahead.
+    ahead: AtomicUsize,
     /// Whether the future of `consume` was dropped.
     is_closed: AtomicBool,
 }
@@ -81,8 +96,10 @@ struct State<S> {
     task: Waker,
     /// Whoever waits for an item, if that is not simply the task.
     waiting: Option<Waker>,
-    /// What is left of the poll budget of the call under way. Each item asked for is one poll.
+    /// What is left of the poll budget of the call under way. Each item taken is one poll.
     budget: usize,
+    /// How many items were taken in the call under way.
+    taken: usize,
     /// Whether an item was asked for in vain, with nothing taken since: then the pool was polled, and will wake the task.
     is_polled: bool,
 }
@@ -155,13 +172,21 @@ impl<S: Progress<Item = T>, T, Fut: Future> Consume<S, Fut> {
             task: Waker::noop().clone(),
             waiting: None,
             budget: 0,
+            taken: 0,
             is_polled: false,
         };
-        let shared = Arc::new(Shared { state: Lock::new(state), is_closed: AtomicBool::new(false) });
+        let shared =
+            Arc::new(Shared { state: Lock::new(state), ahead: AtomicUsize::new(0), is_closed: AtomicBool::new(false) });
         // From here on, a panic of the closure drops the stream.
         let stream = Owner(Arc::clone(&shared));
-        let items =
-            PoolItems { shared, poll_next: S::poll_next_with_budget, size_hint: S::size_hint, has_ended: false };
+        let items = PoolItems {
+            shared,
+            ahead: VecDeque::new(),
+            poll_next: S::poll_next_with_budget,
+            take_another: S::take_another,
+            size_hint: S::size_hint,
+            has_ended: false,
+        };
         PoolFuture::new(Self { consumer: consumer(items), stream }, run::<S, Fut>)
     }
 }
@@ -172,7 +197,7 @@ fn run<S: Progress, Fut: Future>(consume: Pin<&mut Consume<S, Fut>>, cx: &mut Co
     let has_begun = shared.state.try_lock().map(|mut state| state.begin(cx)).is_some();
     let poll = this.consumer.poll(cx);
     if poll.is_pending() {
-        let has_ended = shared.state.try_lock().map(|mut state| state.poll_progress(cx)).is_some();
+        let has_ended = shared.state.try_lock().map(|mut state| state.poll_progress(cx, shared)).is_some();
         if !(has_begun && has_ended) {
             // The items were being polled on another thread, which may not know of this task.
             cx.waker().wake_by_ref();
@@ -184,7 +209,7 @@ fn run<S: Progress, Fut: Future>(consume: Pin<&mut Consume<S, Fut>>, cx: &mut Co
 impl<S: Progress> State<S> {
     /// Begins a call, in which no item was asked for so far.
     fn begin(&mut self, cx: &mut Context<'_>) {
-        (self.budget, self.is_polled) = (POLL_BUDGET, false);
+        (self.budget, self.taken, self.is_polled) = (POLL_BUDGET, 0, false);
         if !self.task.will_wake(cx.waker()) {
             self.task = cx.waker().clone();
         }
@@ -204,12 +229,16 @@ impl<S: Progress> State<S> {
     }
 
     /// Ends a call in which the consumer has not come to its end.
-    fn poll_progress(&mut self, cx: &mut Context<'_>) {
+    fn poll_progress(&mut self, cx: &mut Context<'_>, shared: &Shared<S>) {
         if let Some(stream) = self.stream.as_mut().filter(|_| !self.is_polled) {
-            let _ = stream.as_mut().poll_progress_with_budget(cx, &mut self.budget);
+            let ahead = shared.ahead.load(Relaxed);
+            let _ = stream.as_mut().poll_progress_beside(cx, &mut self.budget, ahead);
         }
     }
 }
+
+// Items are never pinned in it.
+impl<S, T> Unpin for PoolItems<S, T> {}
 
 impl<S, T> Stream for PoolItems<S, T> {
     type Item = T;
@@ -219,15 +248,20 @@ impl<S, T> Stream for PoolItems<S, T> {
         let this = self.get_mut();
         if this.has_ended || this.shared.is_closed.load(Relaxed) {
             this.has_ended = true;
+            this.ahead.clear();
             this.shared.close();
             return Poll::Ready(None);
+        }
+        if let Some(item) = this.ahead.pop_front() {
+            this.shared.ahead.store(this.ahead.len(), Relaxed);
+            return Poll::Ready(Some(item));
         }
         let Some(mut state) = this.shared.state.try_lock() else {
             // The pool is being polled: on another thread, or by one of its own futures.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         };
-        let State { stream, task, waiting, budget, is_polled } = &mut *state;
+        let State { stream, task, waiting, budget, taken, is_polled } = &mut *state;
         let poll = match stream {
             // The consumer has to let other tasks run, however much is ready.
             Some(_) if *budget == 0 => {
@@ -236,7 +270,15 @@ impl<S, T> Stream for PoolItems<S, T> {
             }
             Some(stream) => {
                 *budget -= 1;
-                (this.poll_next)(stream.as_mut(), &mut Context::from_waker(task), budget)
+                let poll = (this.poll_next)(stream.as_mut(), &mut Context::from_waker(task), budget);
+                if let Poll::Ready(Some(_)) = poll {
+                    let more = (*taken).min(MOST_AHEAD).min(*budget);
+                    this.ahead.extend(iter::from_fn(|| (this.take_another)(stream.as_mut())).take(more));
+                    this.shared.ahead.store(this.ahead.len(), Relaxed);
+                    *taken += 1 + this.ahead.len();
+                    *budget -= this.ahead.len();
+                }
+                poll
             }
             None => Poll::Ready(None),
         };
@@ -262,7 +304,9 @@ impl<S, T> Stream for PoolItems<S, T> {
             return (0, Some(0));
         }
         let Some(state) = self.shared.state.try_lock() else { return (0, None) };
-        state.stream.as_ref().map_or((0, Some(0)), |stream| (self.size_hint)(stream))
+        let (lower, upper) = state.stream.as_ref().map_or((0, Some(0)), |stream| (self.size_hint)(stream));
+        let ahead = self.ahead.len();
+        (lower.saturating_add(ahead), upper.and_then(|upper| upper.checked_add(ahead)))
     }
 }
 

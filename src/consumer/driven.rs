@@ -55,8 +55,12 @@ fn run<S: Progress<Item = T>, T>(
     budget: &mut usize,
     wanted: Wanted,
 ) -> Poll<Option<T>> {
+    #[cfg(feature = "alloc")]
+    if wanted == Wanted::Another {
+        return Poll::Ready(None);
+    }
     let progress = driven.as_mut().poll_progress(cx, budget);
-    if wanted == Wanted::Progress {
+    if wanted.is_progress() {
         return progress.map(|()| None);
     }
     let this = driven.project();

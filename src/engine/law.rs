@@ -166,6 +166,12 @@ impl Law {
         self.settings_changed();
     }
 
+    /// Returns whether a bound on results was set.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn has_bound(&self) -> bool {
+        self.max_finished.is_some()
+    }
+
     /// Lifts the bound on results unless one was set: for a caller that takes each result at once and keeps them all.
     #[cfg(feature = "alloc")]
     pub(crate) fn take_all_results(&mut self) {

@@ -1,8 +1,10 @@
 //! Finished: where outputs are, from the end of their future until they are taken.
 //!
-//! What a pool keeps them in is the last of its parts: [`Results`] for chains, ordered or not; [`InlineResults`] for the same
+//! What a pool keeps them in is the last of its parts: [`HeapResults`] for chains, ordered or not, which is mostly [`Results`]; [`InlineResults`] for the same
 //! without an allocator; [`Keyed`] for a [`Pool`](crate::Pool); and [`Tally`] for a scope, whose tasks keep their own.
 
+#[cfg(feature = "alloc")]
+mod heap;
 mod inline;
 #[cfg(feature = "alloc")]
 mod keyed;
@@ -13,6 +15,8 @@ mod tally;
 
 use core::ops::Range;
 
+#[cfg(feature = "alloc")]
+pub(crate) use self::heap::HeapResults;
 pub(crate) use self::inline::InlineResults;
 #[cfg(feature = "alloc")]
 pub(crate) use self::keyed::{Keyed, NumberHasher, Place};
@@ -64,6 +68,9 @@ pub trait ChainResults: Finished {
     /// The same for other outputs.
     type Of<U>: ChainResults<Output = U>;
 
+    /// Whether results may be taken several at a time, and still be counted.
+    const COUNTS_TAKEN: bool = false;
+
     /// Returns an empty one in the same order, which fails fast no more.
     fn renew<U>(&self) -> Self::Of<U>;
 
@@ -83,6 +90,9 @@ pub trait ChainResults: Finished {
 
     /// Takes the next result whose turn has come, with its number.
     fn pop_numbered(&mut self) -> Option<(u64, Self::Output)>;
+
+    /// Has so many results count as held and due that were taken before.
+    fn count_taken(&mut self, _results: usize) {}
 }
 
 /// Results that may be *gathered*: looked at, as the batch under way, while they stay where they are. What has been gathered

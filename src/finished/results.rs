@@ -12,7 +12,7 @@ use core::ops::Range;
 use super::{ChainResults, Finished, Gathering};
 
 /// See the [module](self).
-pub struct Results<T> {
+pub(crate) struct Results<T> {
     window: VecDeque<Entry<T>>,
     /// The number of the first entry, if there is an order.
     first: u64,

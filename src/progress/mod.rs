@@ -89,6 +89,20 @@ pub trait Progress: Stream {
         self.poll_progress(cx)
     }
 
+    /// Takes an item that is due, without polling anything; `None` also where only one can be taken at a time.
+    #[doc(hidden)]
+    #[cfg(feature = "alloc")]
+    fn take_another(self: Pin<&mut Self>) -> Option<Self::Item> {
+        None
+    }
+
+    /// `poll_progress`, where so many items were taken by `take_another` that count as if they had not.
+    #[doc(hidden)]
+    #[cfg(feature = "alloc")]
+    fn poll_progress_beside(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize, _taken: usize) -> Poll<()> {
+        self.poll_progress_with_budget(cx, budget)
+    }
+
     /// Polls until an item is due, which is not taken, or until the end. Only for the streams of a pool themselves.
     #[doc(hidden)]
     #[cfg(feature = "alloc")]
