@@ -380,6 +380,28 @@ fn items_that_come_along_with_others_count_until_they_are_asked_for() {
 }
 
 #[test]
+fn items_that_come_along_count_among_those_that_wait_behind_a_stuck_one() {
+    let started = Cell::new(0);
+    let stuck_at_6 = async |n| {
+        started.set(started.get() + 1);
+        if n == 6 {
+            pending::<()>().await;
+        }
+    };
+    let mut consume = Box::pin((0..).pool_map(2, stuck_at_6).consume(async |mut items| {
+        for _ in 0..4 {
+            items.next().await;
+        }
+        pending::<()>().await;
+    }));
+    for _ in 0..20 {
+        assert!(poll(&mut consume).is_pending());
+    }
+    // One more than 16 * 2 are held, 4 were taken, and one is stuck.
+    assert_eq!(started.get(), 33 + 4 + 1);
+}
+
+#[test]
 fn without_the_items_the_pool_makes_progress_within_its_bounds() {
     let (started, ended, alive) = (Cell::new(0), Cell::new(false), Rc::new(()));
     let stream = (0..).pool_map(4, |n| {
