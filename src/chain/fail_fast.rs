@@ -96,8 +96,8 @@ where
         self.machine.chain.gathered()
     }
 
-    fn take_all(self: Pin<&mut Self>) -> alloc::vec::Vec<T> {
-        self.machine_mut().project().chain.take_all()
+    fn take_batch(self: Pin<&mut Self>, most: usize) -> alloc::vec::Vec<T> {
+        self.machine_mut().project().chain.take_batch(most)
     }
 
     fn look(&self, want: Want) -> Look {

@@ -331,10 +331,10 @@ where
         self.machine().engine.finished.gathered()
     }
 
-    fn take_all(self: Pin<&mut Self>) -> alloc::vec::Vec<R::Output> {
+    fn take_batch(self: Pin<&mut Self>, most: usize) -> alloc::vec::Vec<R::Output> {
         let finished = self.machine_mut().project().engine.finished_mut();
         finished.ungather();
-        core::iter::from_fn(|| finished.pop()).collect()
+        core::iter::from_fn(|| finished.pop()).take(most).collect()
     }
 
     fn look(&self, want: Want) -> Look {

@@ -136,10 +136,10 @@ impl<F: Future, K: ActiveSet> Gather for PoolMap<IterMap<'_, F, K>, F::Output> {
         self.machine.pool.engine.finished.gathered()
     }
 
-    fn take_all(self: Pin<&mut Self>) -> Vec<F::Output> {
+    fn take_batch(self: Pin<&mut Self>, most: usize) -> Vec<F::Output> {
         let finished = self.get_mut().machine.finished();
         finished.ungather();
-        iter::from_fn(|| finished.pop_focused()).map(|(_, output)| output).collect()
+        iter::from_fn(|| finished.pop_focused()).take(most).map(|(_, output)| output).collect()
     }
 
     fn look(&self, want: Want) -> Look {
