@@ -12,9 +12,13 @@ use core::task::{Context, Poll, ready};
 use futures_util::stream::Stream;
 use pin_project::pin_project;
 
+#[cfg(feature = "std")]
+use super::fail_fast::Caught;
 use super::{Chain, FailFast};
 use crate::engine::POLL_BUDGET;
 use crate::finished::{HeapResults, InlineResults};
+#[cfg(feature = "std")]
+use crate::panic::Panic;
 use crate::stream::{PoolMap, Wanted};
 
 /// The most results that capacity is reserved for in advance: a size hint may lie, and an endless source has none to
@@ -47,11 +51,13 @@ pub struct Collect<M, T> {
 /// Dropping it drops the futures and the results in it.
 #[must_use = "futures do nothing unless polled: `.await` it"]
 #[pin_project]
-pub struct TryCollect<M, T, E> {
+pub struct TryCollect<M, I, T, O> {
     #[pin]
-    stream: PoolMap<M, Result<T, E>>,
+    stream: PoolMap<M, I>,
     items: Vec<T>,
     placed: Placed<M, T>,
+    keep: fn(I) -> Result<T, O>,
+    end: fn(Vec<T>) -> O,
 }
 
 /// The results that were written to their places in a chain `M`.
@@ -78,16 +84,19 @@ impl<M, T> Future for Collect<M, T> {
     }
 }
 
-impl<M, T, E> Future for TryCollect<M, T, E> {
-    type Output = Result<Vec<T>, E>;
+impl<M, I, T, O> Future for TryCollect<M, I, T, O> {
+    type Output = O;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Vec<T>, E>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
         let mut this = self.project();
         let mut budget = POLL_BUDGET;
         while let Some(item) = ready!(this.stream.as_mut().poll(cx, &mut budget, Wanted::Item)) {
-            this.items.push(item?);
+            match (this.keep)(item) {
+                Ok(item) => this.items.push(item),
+                Err(error) => return Poll::Ready(error),
+            }
         }
-        Poll::Ready(Ok(all(this.items, || (this.placed.take)(this.stream.machine_mut()))))
+        Poll::Ready((this.end)(all(this.items, || (this.placed.take)(this.stream.machine_mut()))))
     }
 }
 
@@ -137,36 +146,92 @@ impl<Src, S, U, T, const N: usize> IntoFuture for PoolMap<Chain<Src, S, InlineRe
     }
 }
 
+/// A chain that fails fast, on the heap or inside the value.
+type FailsFast<Src, S, R, I> = FailFast<Chain<Src, S, R>, I>;
+
 /// Of a chain that fails fast, `.await` gives all results, or the first error to happen.
-impl<Src, S, T, E> IntoFuture
-    for PoolMap<FailFast<Chain<Src, S, HeapResults<Result<T, E>>>, Result<T, E>>, Result<T, E>>
-{
+impl<Src, S, T, E> IntoFuture for PoolMap<FailsFast<Src, S, HeapResults<Result<T, E>>, Result<T, E>>, Result<T, E>> {
     type Output = Result<Vec<T>, E>;
-    type IntoFuture = TryCollect<FailFast<Chain<Src, S, HeapResults<Result<T, E>>>, Result<T, E>>, T, E>;
+    type IntoFuture =
+        TryCollect<FailsFast<Src, S, HeapResults<Result<T, E>>, Result<T, E>>, Result<T, E>, T, Self::Output>;
 
     fn into_future(mut self) -> Self::IntoFuture {
         // Because of a possible error, the stream does not say how many there are.
         self.machine.chain.machine.collect(0);
         let placed = Placed {
-            take: |fail_fast: Pin<&mut FailFast<Chain<Src, S, HeapResults<Result<T, E>>>, _>>| {
+            take: |fail_fast: Pin<&mut FailsFast<Src, S, HeapResults<Result<T, E>>, _>>| {
                 fail_fast.project().chain.machine_mut().take_collected().filter_map(Result::ok).collect()
             },
             len: |fail_fast| fail_fast.chain.machine().collected(),
         };
-        TryCollect { items: Vec::new(), stream: self, placed }
+        TryCollect { stream: self, items: Vec::new(), placed, keep: |item| item.map_err(Err), end: Ok }
     }
 }
 
 /// Of a chain inside the value that fails fast, `.await` gives all results, or the first error to happen.
 impl<Src, S, U, T, E, const N: usize> IntoFuture
-    for PoolMap<FailFast<Chain<Src, S, InlineResults<U, N>>, Result<T, E>>, Result<T, E>>
+    for PoolMap<FailsFast<Src, S, InlineResults<U, N>, Result<T, E>>, Result<T, E>>
 {
     type Output = Result<Vec<T>, E>;
-    type IntoFuture = TryCollect<FailFast<Chain<Src, S, InlineResults<U, N>>, Result<T, E>>, T, E>;
+    type IntoFuture = TryCollect<FailsFast<Src, S, InlineResults<U, N>, Result<T, E>>, Result<T, E>, T, Self::Output>;
 
     fn into_future(mut self) -> Self::IntoFuture {
         self.machine.chain.machine.take_all_results();
-        TryCollect { items: Vec::with_capacity(expected(&self)), stream: self, placed: Placed::NONE }
+        let items = Vec::with_capacity(expected(&self));
+        TryCollect { stream: self, items, placed: Placed::NONE, keep: |item| item.map_err(Err), end: Ok }
+    }
+}
+
+/// A chain that fails fast at errors and at panics.
+#[cfg(feature = "std")]
+type FailsFastCaught<Src, S, R, I> = FailFast<FailsFast<Src, S, R, I>, I>;
+
+/// Of a chain that fails fast and catches panics, `.await` gives all results, or the first error or panic to happen.
+#[cfg(feature = "std")]
+impl<Src, S, T, E> IntoFuture
+    for PoolMap<FailsFastCaught<Src, S, HeapResults<Caught<T, E>>, Caught<T, E>>, Caught<T, E>>
+{
+    type Output = Result<Result<Vec<T>, E>, Panic>;
+    type IntoFuture =
+        TryCollect<FailsFastCaught<Src, S, HeapResults<Caught<T, E>>, Caught<T, E>>, Caught<T, E>, T, Self::Output>;
+
+    fn into_future(mut self) -> Self::IntoFuture {
+        self.machine.chain.machine.chain.machine.collect(0);
+        let placed = Placed {
+            take: |fail_fast: Pin<&mut FailsFastCaught<Src, S, HeapResults<Caught<T, E>>, _>>| {
+                let chain = fail_fast.project().chain.machine_mut().project().chain.machine_mut();
+                chain.take_collected().filter_map(|result| result.ok()?.ok()).collect()
+            },
+            len: |fail_fast| fail_fast.chain.machine().chain.machine().collected(),
+        };
+        TryCollect { stream: self, items: Vec::new(), placed, keep: keep_caught, end: |items| Ok(Ok(items)) }
+    }
+}
+
+/// Of a chain that was inside the value, fails fast and catches panics, `.await` gives all results, or the first error or panic to
+/// happen.
+#[cfg(feature = "std")]
+impl<Src, S, U, T, E, const N: usize> IntoFuture
+    for PoolMap<FailsFastCaught<Src, S, InlineResults<U, N>, Caught<T, E>>, Caught<T, E>>
+{
+    type Output = Result<Result<Vec<T>, E>, Panic>;
+    type IntoFuture =
+        TryCollect<FailsFastCaught<Src, S, InlineResults<U, N>, Caught<T, E>>, Caught<T, E>, T, Self::Output>;
+
+    fn into_future(mut self) -> Self::IntoFuture {
+        self.machine.chain.machine.chain.machine.take_all_results();
+        let items = Vec::with_capacity(expected(&self));
+        TryCollect { stream: self, items, placed: Placed::NONE, keep: keep_caught, end: |items| Ok(Ok(items)) }
+    }
+}
+
+/// Tells a value from an error and a panic.
+#[cfg(feature = "std")]
+fn keep_caught<T, U, E>(result: Caught<T, E>) -> Result<T, Result<Result<U, E>, Panic>> {
+    match result {
+        Ok(Ok(item)) => Ok(item),
+        Ok(Err(error)) => Err(Ok(Err(error))),
+        Err(panic) => Err(Err(panic)),
     }
 }
 
@@ -176,7 +241,7 @@ impl<M: fmt::Debug, T> fmt::Debug for Collect<M, T> {
     }
 }
 
-impl<M: fmt::Debug, T, E> fmt::Debug for TryCollect<M, T, E> {
+impl<M: fmt::Debug, I, T, O> fmt::Debug for TryCollect<M, I, T, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         debug("TryCollect", &self.stream, self.items.len() + (self.placed.len)(self.stream.machine()), f)
     }

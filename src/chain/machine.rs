@@ -237,17 +237,24 @@ where
 /// Machines of chains that do not fail fast.
 #[diagnostic::on_unimplemented(
     message = "this is not a chain, or one that fails fast already",
-    note = "`fail_fast` is called once, after `catch_unwind`, and the views come last"
+    note = "`fail_fast` is called once, before or after `catch_unwind`, and the views come last"
 )]
 pub trait PlainChain<T>: ChainMachine<T> {
+    /// Has the first output for which this returns `true` end the chain.
+    fn close_at(&mut self, is_error: fn(&T) -> bool);
+}
+
+/// Machines of chains whose futures' panics can be made items.
+#[cfg(feature = "std")]
+#[diagnostic::on_unimplemented(
+    message = "this is not a chain, or one that catches panics and fails fast already",
+    note = "`catch_unwind` is called before or after `fail_fast`, and the views come last"
+)]
+pub trait CatchingChain<T>: ChainMachine<T> {
     /// The same machine for futures that catch panics.
     type Catching;
 
-    /// Has the first output for which this returns `true` end the chain.
-    fn close_at(&mut self, is_error: fn(&T) -> bool);
-
     /// Has panics caught.
-    #[cfg(feature = "std")]
     fn catch_unwind(self) -> PoolMap<Self::Catching, Result<T, Panic>>;
 }
 
@@ -257,17 +264,21 @@ where
     S: Set<Future: Future<Output = T>>,
     R: ChainResults<Output = T>,
 {
-    #[cfg(feature = "std")]
-    type Catching =
-        Chain<Catching<Src, S::Future>, <SlotSet as Kind>::Of<CatchUnwind<S::Future>>, R::Of<Result<T, Panic>>>;
-    #[cfg(not(feature = "std"))]
-    type Catching = ();
-
     fn close_at(&mut self, is_error: fn(&T) -> bool) {
         self.engine.finished.close_at(is_error);
     }
+}
 
-    #[cfg(feature = "std")]
+#[cfg(feature = "std")]
+impl<Src, S, R, T> CatchingChain<T> for Chain<Src, S, R>
+where
+    Src: Source<S::Future>,
+    S: Set<Future: Future<Output = T>>,
+    R: ChainResults<Output = T>,
+{
+    type Catching =
+        Chain<Catching<Src, S::Future>, <SlotSet as Kind>::Of<CatchUnwind<S::Future>>, R::Of<Result<T, Panic>>>;
+
     fn catch_unwind(self) -> PoolMap<Self::Catching, Result<T, Panic>> {
         let engine = self.engine.with_parts(SlotSet.make(), |finished| finished.renew());
         Chain { source: Catching::new(self.source), engine }.into_stream()

@@ -1,5 +1,7 @@
 //! The options and views of a chain.
 
+#[cfg(feature = "std")]
+use super::CatchingChain;
 use super::{ChainMachine, FailFast, PlainChain};
 #[cfg(feature = "alloc")]
 use crate::active::ActiveSet;
@@ -75,8 +77,15 @@ impl<M, T> PoolMap<M, T> {
     /// Only panics of the futures, while they are polled or dropped after their end, are caught. A panic of the closure
     /// or of the source passes through.
     ///
-    /// It comes before [`fail_fast`](Self::fail_fast) and the views: behind them, the name is that of `StreamExt`'s method,
-    /// which is for a panic of the whole stream, and mostly does not compile.
+    /// It comes before or after [`fail_fast`](Self::fail_fast), which makes a difference:
+    ///
+    /// | | ends at | items | `.await` gives |
+    /// |---|---|---|---|
+    /// | `.fail_fast().catch_unwind()` | the first error or panic, whichever happens first | `Result<Result<U, E>, Panic>` | `Result<Result<Vec<U>, E>, Panic>` |
+    /// | `.catch_unwind().fail_fast()` | the first panic alone; an error is a result like any other | `Result<Result<U, E>, Panic>` | `Result<Vec<Result<U, E>>, Panic>` |
+    ///
+    /// It comes before the views: behind them, the name is that of `StreamExt`'s method, which is for a panic of the whole stream,
+    /// and mostly does not compile.
     ///
     /// # Panics
     ///
@@ -92,13 +101,19 @@ impl<M, T> PoolMap<M, T> {
     /// let results = [1, 0].iter().pool_map(2, async |x| 10 / x).catch_unwind().await;
     /// assert_eq!(*results[0].as_ref().unwrap(), 10);
     /// assert_eq!(results[1].as_ref().unwrap_err().message(), Some("attempt to divide by zero"));
+    ///
+    /// let divide = async |x: &i32| if *x < 0 { Err("negative") } else { Ok(10 / x) };
+    /// let first = [1, -1, 0].iter().pool_map(1, divide).fail_fast().catch_unwind().await;
+    /// assert_eq!(first.unwrap(), Err("negative"));
+    /// let first = [1, -1, 0].iter().pool_map(1, divide).catch_unwind().fail_fast().await;
+    /// assert!(first.is_err()); // the panic; the error before it did not end it
     /// # });
     /// ```
     #[cfg(feature = "std")]
     #[track_caller]
     pub fn catch_unwind(self) -> PoolMap<M::Catching, Result<T, Panic>>
     where
-        M: PlainChain<T>,
+        M: CatchingChain<T>,
     {
         self.assert_fresh("catch_unwind");
         self.machine.catch_unwind()
@@ -146,7 +161,7 @@ impl<M, U, E> PoolMap<M, Result<U, E>> {
     /// Ends with the first error: the first one to *happen* is the next item, ahead of any order, and the last.
     ///
     /// When it happens, all other futures, the source, and the results not yet taken are dropped. `.await` gives a
-    /// `Result<Vec<U>, E>`.
+    /// `Result<Vec<U>, E>`. To end at the first panic as well, [`catch_unwind`](Self::catch_unwind) comes after it.
     ///
     /// # Panics
     ///
