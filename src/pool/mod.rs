@@ -348,7 +348,7 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
 
     /// Drives the pool until nothing is waiting or active. The results stay to be taken.
     ///
-    /// On a [paused](Self::pause) pool with a future in the queue it never ends.
+    /// On a [paused](Self::pause) pool with a future in the queue it never ends; there, [`idle`](Self::idle) waits for what runs.
     ///
     /// # Cancel safety
     ///
@@ -372,6 +372,44 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
     /// ```
     pub async fn join(&mut self) {
         poll_fn(|cx| self.run_until(cx, &mut POLL_BUDGET.clone(), &mut |_, _| false)).await;
+    }
+
+    /// Drives the pool until nothing is active. The results stay to be taken.
+    ///
+    /// What may start is started meanwhile, whatever the bound on results. So futures are waiting at its end only on a
+    /// [paused](Self::pause) pool: there it waits for what runs, where [`join`](Self::join) would wait for what may not start.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, it has done nothing but drive the pool.
+    ///
+    /// # Panics
+    ///
+    /// If a future does; the others stay in the pool.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::Pool;
+    /// use tokio::time::{Duration, sleep};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let work = async |ms| { sleep(Duration::from_millis(ms)).await; ms };
+    /// let mut pool = Pool::new(2);
+    /// let _ = pool.map_n([10, 20, 30, 40], work);
+    /// pool.next().await;
+    /// pool.pause();
+    /// pool.idle().await; // what has started, has finished
+    /// assert_eq!((pool.active(), pool.finished(), pool.waiting()), (0, 2, 1));
+    /// # }
+    /// ```
+    #[doc(alias = "drain")]
+    pub async fn idle(&mut self) {
+        let mut is_idle = |engine: &mut PoolEngine<F, K>, queue: &Queue<F>| {
+            engine.law.active() == 0 && (queue.len() == 0 || engine.law.is_paused())
+        };
+        poll_fn(|cx| self.run_until(cx, &mut POLL_BUDGET.clone(), &mut is_idle)).await;
     }
 
     /// Polls until the condition is reached, or nothing is waiting or active: `Ready(false)`.
@@ -516,6 +554,34 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
             return false;
         }
         true
+    }
+
+    /// Drops all futures that are waiting, and returns how many these were. What is active continues, and the results stay to
+    /// be taken.
+    ///
+    /// # Panics
+    ///
+    /// If the destructor of a future does; all are cancelled all the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{FutureExt, StreamExt};
+    /// use futures_pool::Pool;
+    /// use std::future::pending;
+    ///
+    /// let mut pool = Pool::new(1);
+    /// let _ = pool.map_n(0..3, |_| pending::<()>());
+    /// assert!(pool.next().now_or_never().is_none()); // one is active
+    /// assert_eq!(pool.cancel_waiting(), 2);
+    /// assert_eq!((pool.active(), pool.waiting()), (1, 0));
+    /// ```
+    #[doc(alias = "clear_queue")]
+    pub fn cancel_waiting(&mut self) -> usize {
+        let len = self.waiting();
+        self.engine.active.wake();
+        let _waiting = self.waiting.take_all();
+        len
     }
 
     /// Drops all futures that are waiting or active, and returns how many these were. The results stay to be taken.
