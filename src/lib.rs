@@ -35,6 +35,7 @@ mod ring;
 mod schedules;
 #[cfg(feature = "alloc")]
 pub mod scope;
+mod size;
 mod source;
 mod stream;
 #[cfg(feature = "alloc")]
@@ -68,6 +69,8 @@ pub use crate::scope::scope;
 #[cfg(feature = "alloc")]
 #[doc(inline)]
 pub use crate::scope::{LocalScope, Scope, Task, TaskError, iterwait, local_scope};
+#[cfg(feature = "std")]
+pub use crate::size::SharedSize;
 pub use crate::stream::PoolMap;
 
 /// The extension traits: `use futures_pool::prelude::*;`.

@@ -10,12 +10,11 @@ use std::future::{pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::thread;
 
-use common::{Wakes, poll, run, yield_now};
+use common::{Wakes, poll, run, run_parked, yield_now};
 use futures::channel::{mpsc, oneshot};
 use futures::future::{FutureExt, join};
 use futures::stream::{self, FusedStream, FuturesUnordered, Stream, StreamExt, TryStreamExt};
@@ -600,31 +599,6 @@ fn the_items_on_another_thread() {
         assert_eq!(sum, Ok(19_900));
     });
     assert_eq!(doors_and_threads.load(SeqCst), 1);
-}
-
-/// Polls a future while it is woken, the thread being parked meanwhile. A lost wake-up is a failure after a while.
-fn run_parked<F: Future>(future: F) -> F::Output {
-    struct Unpark(thread::Thread, AtomicUsize);
-    impl std::task::Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.1.fetch_add(1, SeqCst);
-            self.0.unpark();
-        }
-    }
-    let unpark = Arc::new(Unpark(thread::current(), AtomicUsize::new(0)));
-    let waker = Waker::from(Arc::clone(&unpark));
-    let mut future = pin!(future);
-    loop {
-        let before = unpark.1.load(SeqCst);
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return output;
-        }
-        let start = std::time::Instant::now();
-        while unpark.1.load(SeqCst) == before {
-            thread::park_timeout(Duration::from_secs(20));
-            assert!(start.elapsed() < Duration::from_secs(20), "a wake-up was lost");
-        }
-    }
 }
 
 #[test]

@@ -110,6 +110,36 @@ fn expected(stream: &impl Stream) -> usize {
     stream.size_hint().0.min(RESERVED)
 }
 
+/// As a future.
+impl<M, T> PoolMap<M, T> {
+    /// Returns the future of `.await`, for what takes futures: `join!`, `join_all`, `select!`, a timeout.
+    ///
+    /// A chain is not a future itself, but can be turned into one, as [`IntoFuture`] says. This is the same as a method of the
+    /// chain's own: that of the trait could not be told from `StreamExt::into_future`, which gives the next item and the rest.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the futures and the results in it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{StreamExt, future::join_all};
+    /// use futures_pool::prelude::*;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let tables = (1..=3).map(|n| (1..=3).pool_map(2, async move |x| n * x).into_future());
+    /// assert_eq!(join_all(tables).await, [[1, 2, 3], [2, 4, 6], [3, 6, 9]]);
+    /// # });
+    /// ```
+    pub fn into_future(self) -> <Self as IntoFuture>::IntoFuture
+    where
+        Self: IntoFuture,
+    {
+        IntoFuture::into_future(self)
+    }
+}
+
 /// Of a chain, `.await` gives all results.
 impl<Src, S, T> IntoFuture for PoolMap<Chain<Src, S, HeapResults<T>>, T> {
     type Output = Vec<T>;

@@ -14,6 +14,8 @@ use crate::active::sealed::Kind;
 use crate::batches::Gather;
 #[cfg(feature = "std")]
 use crate::panic::Panic;
+#[cfg(feature = "std")]
+use crate::size::SharedSize;
 use crate::stream::{Look, PoolMap, Want, Wanted};
 
 /// The machine of a chain that [fails fast](PoolMap::fail_fast).
@@ -58,6 +60,11 @@ impl<M: ChainMachine<T>, T> ChainMachine<T> for FailFast<M, T> {
 
     fn set_size(&mut self, size: usize) {
         self.chain.machine.set_size(size);
+    }
+
+    #[cfg(feature = "std")]
+    fn resized_by(&mut self, size: &SharedSize) {
+        self.chain.machine.resized_by(size);
     }
 
     type On<K: Kind> = FailFast<M::On<K>, T>;

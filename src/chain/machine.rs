@@ -22,6 +22,9 @@ use crate::finished::{Gathering, HeapResults};
 #[cfg(feature = "std")]
 use crate::panic::{CatchUnwind, Catching, Panic};
 use crate::progress::{PoolCounts, debug_counts};
+use crate::size::Follow;
+#[cfg(feature = "std")]
+use crate::size::SharedSize;
 use crate::source::{Items, Mapped, Source};
 use crate::stream::{Look, PoolMap, Want, Wanted};
 
@@ -32,6 +35,7 @@ pub struct Chain<Src, S, R> {
     source: Src,
     #[pin]
     engine: Engine<S, R>,
+    follow: Follow,
 }
 
 /// The output of the futures of a set.
@@ -46,8 +50,8 @@ where
 {
     #[inline(always)]
     pub(crate) fn new(items: It, size: usize, f: F) -> Self {
-        Chain { source: Mapped::new(items, f), engine: Engine::new(size, SlotSet.make(), HeapResults::new()) }
-            .into_stream()
+        let engine = Engine::new(size, SlotSet.make(), HeapResults::new());
+        Chain { source: Mapped::new(items, f), engine, follow: Follow::default() }.into_stream()
     }
 }
 
@@ -61,7 +65,7 @@ where
     #[inline(always)]
     pub(crate) fn new_inline(items: It, f: F) -> Self {
         let engine = Engine::new(N, InlineSlots::new(), InlineResults::new(false));
-        Chain { source: Mapped::new(items, f), engine }.into_stream()
+        Chain { source: Mapped::new(items, f), engine, follow: Follow::default() }.into_stream()
     }
 }
 
@@ -135,7 +139,13 @@ where
         return Poll::Ready(if R::COUNTS_TAKEN && results.due() > 0 { pop(results) } else { None });
     }
     let goal = if wanted.is_progress() { Goal::Progress } else { Goal::Next };
-    let poll = chain.engine.as_mut().run(cx, chain.source.as_mut(), budget, goal, &mut Unconditional);
+    let poll = chain.follow.poll(
+        cx,
+        chain.engine.as_mut(),
+        |engine, size| engine.as_mut().law_mut().set_size(size),
+        |poll| poll.is_pending() || goal == Goal::Progress,
+        |engine, cx| engine.as_mut().run(cx, chain.source.as_mut(), budget, goal, &mut Unconditional),
+    );
     match (wanted, poll) {
         (Wanted::Item, Poll::Ready(true)) => Poll::Ready(pop(chain.engine.finished_mut())),
         (_, Poll::Ready(_)) if wanted.is_progress() => {
@@ -179,8 +189,12 @@ pub trait ChainMachine<T>: Sized {
     /// Sets the bound on results.
     fn set_max_finished(&mut self, results: usize);
 
-    /// Sets the size.
+    /// Sets the size, also the one that is followed.
     fn set_size(&mut self, size: usize);
+
+    /// Follows a size from now on.
+    #[cfg(feature = "std")]
+    fn resized_by(&mut self, size: &SharedSize);
 
     /// The same machine on another active set.
     type On<K: Kind>;
@@ -215,6 +229,12 @@ where
 
     fn set_size(&mut self, size: usize) {
         self.engine.set_size(size);
+        self.follow.set(size);
+    }
+
+    #[cfg(feature = "std")]
+    fn resized_by(&mut self, size: &SharedSize) {
+        self.follow.begin(size);
     }
 
     type On<K: Kind> = Chain<Src, K::Of<S::Future>, R>;
@@ -224,8 +244,8 @@ where
     }
 
     fn with_set<K: Kind>(stream: PoolMap<Self, T>, set: K) -> PoolMap<Self::On<K>, T> {
-        let Self { source, engine } = stream.machine;
-        Chain { source, engine: engine.with_parts(set.make(), |finished| finished) }.into_stream()
+        let Self { source, engine, follow } = stream.machine;
+        Chain { source, engine: engine.with_parts(set.make(), |finished| finished), follow }.into_stream()
     }
 
     #[inline(always)]
@@ -281,7 +301,7 @@ where
 
     fn catch_unwind(self) -> PoolMap<Self::Catching, Result<T, Panic>> {
         let engine = self.engine.with_parts(SlotSet.make(), |finished| finished.renew());
-        Chain { source: Catching::new(self.source), engine }.into_stream()
+        Chain { source: Catching::new(self.source), engine, follow: self.follow }.into_stream()
     }
 }
 
@@ -358,7 +378,7 @@ impl<Src, S, R: Finished> Chain<Src, S, R> {
         PoolCounts {
             active: self.engine.law.active(),
             finished: self.engine.finished.len(),
-            size: self.engine.law.size(),
+            size: self.follow.size().map_or(self.engine.law.size(), |size| self.engine.law.limited(size)),
         }
     }
 }

@@ -9,6 +9,8 @@ use crate::active::ActiveSet;
 use crate::batches::{Batches, Gather};
 #[cfg(feature = "std")]
 use crate::panic::Panic;
+#[cfg(feature = "std")]
+use crate::size::SharedSize;
 use crate::stream::{PoolMap, Want};
 
 /// The options. They come before the views, and before the stream is polled, but for `unordered` and `max_finished`, which
@@ -69,6 +71,39 @@ impl<M, T> PoolMap<M, T> {
         M: ChainMachine<T>,
     {
         self.machine.set_max_finished(results);
+        self
+    }
+
+    /// Has the size follow a [`SharedSize`], in the place of the size that the chain was made with.
+    ///
+    /// So it can be changed from anywhere while `for_each`, [`consume`](Self::consume) or `.await` has the stream. Growing wakes
+    /// the task, shrinking lets the surplus finish, and the default [bound on results](Self#the-bound-on-results) is that of the
+    /// current size. [`set_size`](Self::set_size) on a stream that follows a size sets that. [`size`](Self::size) returns it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::{SharedSize, prelude::*};
+    /// use tokio::time::{Duration, sleep, timeout};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let ms = Duration::from_millis;
+    /// let size = SharedSize::new(8);
+    /// let all = (0..1000).pool_map(1, async |_| {
+    ///     // Too slow: half as many. Well: one more.
+    ///     let answer = timeout(ms(50), sleep(ms(10 * size.get() as u64))).await;
+    ///     size.set(if answer.is_ok() { size.get() + 1 } else { size.get() / 2 });
+    /// });
+    /// all.unordered().resized_by(&size).for_each(|()| std::future::ready(())).await;
+    /// assert!((1..=8).contains(&size.get()));
+    /// # }
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn resized_by(mut self, size: &SharedSize) -> Self
+    where
+        M: ChainMachine<T>,
+    {
+        self.machine.resized_by(size);
         self
     }
 
@@ -306,7 +341,8 @@ impl<M, T> PoolMap<M, T> {
 
     /// Changes how many futures may be active at once. A size of 0 is taken as 1.
     ///
-    /// Growing wakes the task that last polled the stream and was not given an item; shrinking lets the surplus finish.
+    /// Growing wakes the task that last polled the stream and was not given an item; shrinking lets the surplus finish, so that
+    /// more futures than the new size are active until then. If the stream follows a [`SharedSize`](crate::SharedSize), that is set.
     ///
     /// # Examples
     ///

@@ -150,6 +150,12 @@ impl Law {
         self.size
     }
 
+    /// Returns what a size comes to with the limits of [`new`](Self::new).
+    #[inline]
+    pub(crate) fn limited(&self, size: usize) -> usize {
+        size.clamp(1, self.most_slots)
+    }
+
     /// Changes the size, with the same limits as [`new`](Self::new).
     pub(crate) fn set_size(&mut self, size: usize) {
         self.size = size.clamp(1, self.most_slots);

@@ -17,6 +17,7 @@ use crate::active::{ActiveSet, Set, SlotSet};
 use crate::engine::{Engine, Goal, POLL_BUDGET, Unconditional};
 use crate::finished::{Finished, Keyed, Place};
 use crate::key::Key;
+use crate::size::Follow;
 use crate::source::{Queue, QueueThen};
 use crate::stream::PoolMap;
 
@@ -73,6 +74,7 @@ use crate::stream::PoolMap;
 pub struct Pool<F: Future, K: ActiveSet = SlotSet> {
     waiting: Queue<F>,
     engine: Engine<K::Of<F>, Keyed<F::Output>>,
+    follow: Follow,
 }
 
 /// The engine of a pool.
@@ -118,7 +120,7 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
     /// assert_eq!(pool.size(), 16);
     /// ```
     pub fn with_set(size: usize, set: K) -> Self {
-        Self { waiting: Queue::new(), engine: Engine::new(size, set.make(), Keyed::new()) }
+        Self { waiting: Queue::new(), engine: Engine::new(size, set.make(), Keyed::new()), follow: Follow::default() }
     }
 
     /// Pushes a future into the queue. Never waits, and never polls.
@@ -420,20 +422,29 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
         condition: &mut dyn FnMut(&mut PoolEngine<F, K>, &Queue<F>) -> bool,
     ) -> Poll<bool> {
         let mut waiting = &mut self.waiting;
-        let engine = Pin::new(&mut self.engine);
-        engine.run(
+        self.follow.poll(
             cx,
-            Pin::new(&mut waiting),
-            budget,
-            Goal::Until,
-            &mut |engine: Pin<&mut PoolEngine<F, K>>, queue: &&mut Queue<F>, _| condition(engine.get_mut(), queue),
+            Pin::new(&mut self.engine),
+            |engine, size| engine.law.set_size(size),
+            Poll::is_pending,
+            |engine, cx| {
+                let mut condition =
+                    |engine: Pin<&mut PoolEngine<F, K>>, queue: &&mut Queue<F>, _| condition(engine.get_mut(), queue);
+                engine.as_mut().run(cx, Pin::new(&mut waiting), budget, Goal::Until, &mut condition)
+            },
         )
     }
 
     /// Polls until a result is due, or for progress alone. Results are taken by the stream or by nobody, so none is in focus.
     fn run(&mut self, cx: &mut Context<'_>, budget: &mut usize, goal: Goal) -> Poll<bool> {
         let mut waiting = &mut self.waiting;
-        Pin::new(&mut self.engine).run(cx, Pin::new(&mut waiting), budget, goal, &mut Unconditional)
+        self.follow.poll(
+            cx,
+            Pin::new(&mut self.engine),
+            |engine, size| engine.law.set_size(size),
+            |poll| poll.is_pending() || goal == Goal::Progress,
+            |engine, cx| engine.as_mut().run(cx, Pin::new(&mut waiting), budget, goal, &mut Unconditional),
+        )
     }
 
     /// Maps the items through an async function, and returns the results in the order of the items.
@@ -470,11 +481,17 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
         let mut taken = 0;
         poll_fn(|cx| {
             let mut source = QueueThen { queue: &mut self.waiting, items: &mut items, make: &mut f, taken: &mut taken };
-            let engine = Pin::new(&mut self.engine);
             let has_all = |engine: Pin<&mut PoolEngine<F, K>>, source: &QueueThen<'_, F, I::IntoIter, _>, _| {
                 source.is_exhausted() && engine.finished.focus_ended() == *source.taken
             };
-            engine.run(cx, Pin::new(&mut source), &mut POLL_BUDGET.clone(), Goal::Until, &mut { has_all })
+            let mut budget = POLL_BUDGET;
+            self.follow.poll(
+                cx,
+                Pin::new(&mut self.engine),
+                |engine, size| engine.law.set_size(size),
+                Poll::is_pending,
+                |engine, cx| engine.as_mut().run(cx, Pin::new(&mut source), &mut budget, Goal::Until, &mut { has_all }),
+            )
         })
         .await;
         let mut results: Vec<_> = core::iter::from_fn(|| self.engine.finished.pop_focused()).collect();
