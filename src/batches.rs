@@ -114,8 +114,8 @@ pub trait Gather: FusedStream {
     /// Returns how many results are gathered: the batch under way.
     fn gathered(&self) -> usize;
 
-    /// Takes all results that are there, gathered or not.
-    fn take_all(self: Pin<&mut Self>) -> Vec<Self::Item>;
+    /// Takes the results that are there, gathered or not, but at most so many, which are at least those gathered.
+    fn take_batch(self: Pin<&mut Self>, most: usize) -> Vec<Self::Item>;
 
     /// Tells what can be told without polling it.
     fn look(&self, want: Want) -> Look;
@@ -127,6 +127,8 @@ pub struct Batches<P, W> {
     #[pin]
     stream: P,
     when: W,
+    /// How many results a batch has at most; at least 1.
+    most: usize,
     /// Whether a batch is to be yielded, and if so whether more may come after it.
     due: Option<bool>,
 }
@@ -144,7 +146,7 @@ pub struct TimedBatches<P, W, N, D> {
 
 impl<P: Gather, W: FnMut(&P::Item) -> bool> Batches<P, W> {
     pub(crate) fn new(stream: P, when: W) -> PoolMap<Self, Vec<P::Item>> {
-        PoolMap::from_parts(Self { stream, when, due: None }, run, look)
+        PoolMap::from_parts(Self { stream, when, most: usize::MAX, due: None }, run, look)
     }
 
     /// Polls until a batch is to be yielded. Ready with whether more may come after it.
@@ -154,27 +156,41 @@ impl<P: Gather, W: FnMut(&P::Item) -> bool> Batches<P, W> {
             return Poll::Ready(more);
         }
         loop {
+            // The batch may be full by now: after a panic of the rule, or where the limit was set late.
+            let mut left = this.most.saturating_sub(this.stream.gathered());
+            if left == 0 {
+                return Poll::Ready(*this.due.insert(true));
+            }
             ready!(this.stream.as_mut().poll_due(cx, budget));
             if !this.stream.has_ungathered() {
                 return Poll::Ready(*this.due.insert(false));
             }
-            if this.stream.as_mut().gather(this.when) {
+            let mut when = |item: &P::Item| {
+                left -= 1;
+                (this.when)(item) || left == 0
+            };
+            if this.stream.as_mut().gather(&mut when) {
                 return Poll::Ready(*this.due.insert(true));
             }
         }
+    }
+
+    /// Changes how many results a batch has at most.
+    fn set_most(&mut self, results: usize) {
+        self.most = results.max(1);
     }
 
     /// Takes the batch that is due, unless it is empty.
     fn take_batch(self: Pin<&mut Self>) -> Option<Vec<P::Item>> {
         let this = self.project();
         *this.due = None;
-        Some(this.stream.take_all()).filter(|batch| !batch.is_empty())
+        Some(this.stream.take_batch(*this.most)).filter(|batch| !batch.is_empty())
     }
 
     fn look(&self, want: Want) -> Look {
-        // At least one if there is anything, at most one for each result.
+        // At least as many as there are if each is as large as it may be, at most one for each result.
         let look = self.stream.look(want);
-        Look { size_hint: (look.size_hint.0.min(1), look.size_hint.1), ..look }
+        Look { size_hint: (look.size_hint.0.div_ceil(self.most), look.size_hint.1), ..look }
     }
 }
 
@@ -184,12 +200,15 @@ fn run<P: Gather, W: FnMut(&P::Item) -> bool>(
     budget: &mut usize,
     wanted: Wanted,
 ) -> Poll<Option<Vec<P::Item>>> {
+    if wanted == Wanted::Another {
+        return Poll::Ready(None);
+    }
     let due = batches.as_mut().poll_due(cx, budget);
-    if wanted == Wanted::Progress {
+    if wanted.is_progress() {
         return batches.project().stream.poll_progress(cx, budget).map(|()| None);
     }
     ready!(due);
-    Poll::Ready(batches.take_batch())
+    Poll::Ready(if wanted == Wanted::Due { None } else { batches.take_batch() })
 }
 
 fn look<P: Gather, W: FnMut(&P::Item) -> bool>(batches: &Batches<P, W>, want: Want) -> Look {
@@ -197,6 +216,30 @@ fn look<P: Gather, W: FnMut(&P::Item) -> bool>(batches: &Batches<P, W>, want: Wa
 }
 
 impl<P: Gather, W: FnMut(&P::Item) -> bool> PoolMap<Batches<P, W>, Vec<P::Item>> {
+    /// Yields a batch also as soon as it has `results` results, and never one that has more. 0 is taken as 1.
+    ///
+    /// What has finished beyond that is the next batch's. The count starts anew with each batch. With
+    /// [`timeout`](Self::timeout), that makes "as many, or what there is after a while".
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::{prelude::*, yield_when};
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let batches = (0..25).pool_map(64, ready).batches(yield_when::all_completed).at_most(10);
+    /// assert_eq!(batches.map(|batch| batch.len()).collect::<Vec<_>>().await, [10, 10, 5]);
+    /// # });
+    /// ```
+    #[doc(alias = "chunks")]
+    #[doc(alias = "chunks_timeout")]
+    pub fn at_most(mut self, results: usize) -> Self {
+        self.machine.set_most(results);
+        self
+    }
+
     /// Also yields what has finished each time that a timer fires.
     ///
     /// The timer is any future, made by `new_timer`; the first is made when the stream is first polled, and each later
@@ -225,6 +268,34 @@ impl<P: Gather, W: FnMut(&P::Item) -> bool> PoolMap<Batches<P, W>, Vec<P::Item>>
     pub fn timeout<N: FnMut() -> D, D: Future>(self, new_timer: N) -> PoolMap<TimedBatches<P, W, N, D>, Vec<P::Item>> {
         let machine = TimedBatches { batches: self.machine, new_timer, timer: None };
         PoolMap::from_parts(machine, run_timed, look_timed)
+    }
+}
+
+impl<P, W, N, D> PoolMap<TimedBatches<P, W, N, D>, Vec<P::Item>>
+where
+    P: Gather,
+    W: FnMut(&P::Item) -> bool,
+{
+    /// Yields a batch also as soon as it has `results` results, and never one that has more: [`at_most`](Self::at_most) after
+    /// [`timeout`](Self::timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::{prelude::*, yield_when};
+    /// use tokio::time::{Duration, sleep};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let ms = Duration::from_millis;
+    /// let stream = [1, 2, 3, 9].into_iter().pool_map(4, async |t| { sleep(ms(10 * t)).await; t });
+    /// let batches = stream.batches(yield_when::all_completed).timeout(|| sleep(ms(45))).at_most(2);
+    /// assert_eq!(batches.collect::<Vec<_>>().await, [vec![1, 2], vec![3], vec![9]]);
+    /// # }
+    /// ```
+    pub fn at_most(mut self, results: usize) -> Self {
+        self.machine.batches.set_most(results);
+        self
     }
 }
 
@@ -282,12 +353,18 @@ where
     N: FnMut() -> D,
     D: Future,
 {
+    if wanted == Wanted::Another {
+        return Poll::Ready(None);
+    }
     let due = timed.as_mut().poll_due(cx, budget);
     let mut this = timed.project();
-    if wanted == Wanted::Progress {
+    if wanted.is_progress() {
         return this.batches.project().stream.poll_progress(cx, budget).map(|()| None);
     }
     let more = ready!(due);
+    if wanted == Wanted::Due {
+        return Poll::Ready(None);
+    }
     // The results leave the pool only after all that may panic.
     this.timer.set(None);
     if more {

@@ -57,8 +57,12 @@ use pin_project::pin_project;
 pub use crate::active::{InlineSet, SlotCount, Slots};
 use crate::active::{InlineSlots, Set};
 use crate::consumer::stages;
+#[cfg(feature = "alloc")]
+use crate::consumer::{Consume, PoolItems};
 use crate::engine::{Engine, Goal, POLL_BUDGET, Unconditional};
 use crate::finished::{ChainResults, Finished, InlineResults};
+#[cfg(feature = "alloc")]
+use crate::future::{IsFuture, PoolFuture};
 use crate::key::Key;
 use crate::progress::{PoolCounts, Progress, debug_counts};
 use crate::ring::{ClearOnDrop, Ring};
@@ -538,12 +542,62 @@ where
         self.run(cx, budget, Goal::Progress).map(|_| ())
     }
 
+    #[cfg(feature = "alloc")]
+    fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        self.run(cx, budget, Goal::Next).map(|_| ())
+    }
+
     fn polls_used(&self) -> usize {
         self.engine.law.polls_used()
     }
 
     fn counts(&self) -> PoolCounts {
         PoolCounts { active: self.active(), finished: self.finished(), size: self.size() }
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<F: Future, const N: usize, const QUEUE: usize> InlinePool<F, N, QUEUE>
+where
+    Slots<N>: SlotCount,
+{
+    /// Hands the results, with their keys, to any consumer of a stream, and runs that to its end; **the pool makes progress
+    /// meanwhile**, within its bound on results.
+    ///
+    /// As [`Pool::consume`](crate::Pool::consume). What the two share is on the heap.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops the consumer; the pool remains usable, and no result is lost that the consumer has not taken.
+    ///
+    /// # Panics
+    ///
+    /// If the closure, the consumer, or a future of the pool does. The pool remains usable.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::InlinePool;
+    /// use std::{future::ready, pin::pin};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = pin!(InlinePool::<_, 2, 3>::new());
+    /// for x in 1..=3 {
+    ///     pool.as_mut().try_spawn(ready(x)).unwrap();
+    /// }
+    /// assert_eq!(pool.as_mut().consume(|items| items.fold(0, async |sum, (_key, x)| sum + x)).await, 6);
+    /// # });
+    /// ```
+    pub fn consume<'a, Consumer, Fut, O>(
+        self: Pin<&'a mut Self>,
+        consumer: Consumer,
+    ) -> PoolFuture<Consume<Pin<&'a mut Self>, Fut>, O>
+    where
+        Consumer: FnOnce(PoolItems<Pin<&'a mut Self>, (Key, F::Output)>) -> Fut,
+        Fut: IsFuture<Output = O>,
+    {
+        Consume::new(self, consumer)
     }
 }
 

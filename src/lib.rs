@@ -35,6 +35,7 @@ mod ring;
 mod schedules;
 #[cfg(feature = "alloc")]
 pub mod scope;
+mod size;
 mod source;
 mod stream;
 #[cfg(feature = "alloc")]
@@ -48,6 +49,8 @@ pub use crate::active::UnorderedSet;
 #[cfg(feature = "alloc")]
 pub use crate::batches::yield_when;
 pub use crate::callback::{Callback, CallbackExt};
+#[cfg(feature = "alloc")]
+pub use crate::consumer::PoolItems;
 pub use crate::consumer::ProgressExt;
 pub use crate::ext::{IterPoolExt, StreamPoolExt};
 pub use crate::future::PoolFuture;
@@ -66,6 +69,8 @@ pub use crate::scope::scope;
 #[cfg(feature = "alloc")]
 #[doc(inline)]
 pub use crate::scope::{LocalScope, Scope, Task, TaskError, iterwait, local_scope};
+#[cfg(feature = "std")]
+pub use crate::size::SharedSize;
 pub use crate::stream::PoolMap;
 
 /// The extension traits: `use futures_pool::prelude::*;`.

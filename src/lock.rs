@@ -1,12 +1,13 @@
-//! [`Lock`]: the lock around what the handles of a scope share.
+//! [`Lock`]: the lock around what the handles of a scope share, and the two sides of `consume`.
 //!
-//! It is held for a few instructions at a time, and never while code of the user's runs: no poll, no destructor, no
-//! closure, no waker.
+//! In a scope it is held for a few instructions at a time, and never while code of the user's runs: no poll, no destructor, no
+//! closure, no waker. In `consume` it is held while the pool is polled, and nobody waits for it.
 
 #[cfg(not(feature = "std"))]
 use core::cell::RefCell;
+use core::ops::DerefMut;
 #[cfg(feature = "std")]
-use std::sync::PoisonError;
+use std::sync::{PoisonError, TryLockError};
 
 #[cfg(feature = "std")]
 use crate::sync::Mutex;
@@ -31,6 +32,16 @@ impl<T> Lock<T> {
         f(&mut self.value.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Locks the value, unless it is locked.
+    #[inline(always)]
+    pub(crate) fn try_lock(&self) -> Option<impl DerefMut<Target = T>> {
+        match self.value.try_lock() {
+            Ok(value) => Some(value),
+            Err(TryLockError::Poisoned(value)) => Some(value.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     pub(crate) fn get_mut(&mut self) -> &mut T {
         self.value.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
@@ -49,6 +60,11 @@ impl<T> Lock<T> {
     /// Calls `f`, which must be short and must not call code of the user's, with the value.
     pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         f(&mut self.value.borrow_mut())
+    }
+
+    /// Locks the value, unless it is locked.
+    pub(crate) fn try_lock(&self) -> Option<impl DerefMut<Target = T>> {
+        self.value.try_borrow_mut().ok()
     }
 
     pub(crate) fn get_mut(&mut self) -> &mut T {

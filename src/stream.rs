@@ -7,6 +7,8 @@
 
 use core::fmt;
 use core::pin::Pin;
+#[cfg(feature = "alloc")]
+use core::task::Waker;
 use core::task::{Context, Poll};
 
 use futures_util::stream::{FusedStream, Stream};
@@ -97,11 +99,29 @@ pub(crate) type Run<M, T> = fn(Pin<&mut M>, &mut Context<'_>, &mut usize, Wanted
 pub(crate) enum Wanted {
     /// The next item.
     Item,
-    /// That there is something to gather, which is not taken.
+    /// That there is an item, or something to gather, which is not taken.
     #[cfg(feature = "alloc")]
     Due,
+    /// An item that is due, without anything being polled. `None` also where only one can be taken at a time.
+    #[cfg(feature = "alloc")]
+    Another,
     /// Progress, while no item is taken: see [`Progress::poll_progress`].
     Progress,
+    /// The same, where so many items have been taken that count as if they had not.
+    #[cfg(feature = "alloc")]
+    ProgressBeside(usize),
+}
+
+impl Wanted {
+    #[inline(always)]
+    pub(crate) fn is_progress(self) -> bool {
+        match self {
+            Self::Progress => true,
+            #[cfg(feature = "alloc")]
+            Self::ProgressBeside(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// What is asked of a machine without polling it.
@@ -191,6 +211,24 @@ impl<M, T> Progress for PoolMap<M, T> {
 
     fn poll_progress_with_budget(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
         self.poll(cx, budget, Wanted::Progress).map(|_| ())
+    }
+
+    #[cfg(feature = "alloc")]
+    fn take_another(self: Pin<&mut Self>) -> Option<T> {
+        match self.poll(&mut Context::from_waker(Waker::noop()), &mut 0, Wanted::Another) {
+            Poll::Ready(next) => next,
+            Poll::Pending => None,
+        }
+    }
+
+    #[cfg(feature = "alloc")]
+    fn poll_progress_beside(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize, taken: usize) -> Poll<()> {
+        self.poll(cx, budget, Wanted::ProgressBeside(taken)).map(|_| ())
+    }
+
+    #[cfg(feature = "alloc")]
+    fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        self.poll(cx, budget, Wanted::Due).map(|_| ())
     }
 
     fn polls_used(&self) -> usize {

@@ -14,7 +14,9 @@ use std::task::{Context, Poll, Waker};
 use futures::StreamExt;
 use futures::channel::mpsc;
 use futures::stream::{FusedStream, Stream};
-use futures_pool::{ActiveSet, InlineSet, Pool, Progress, SlotSet, UnorderedSet, prelude::*, yield_when};
+use futures_pool::{
+    ActiveSet, InlineSet, Pool, Progress, SlotSet, UnorderedSet, iterwait, local_scope, prelude::*, yield_when,
+};
 use tokio::time::{Duration, Instant, sleep, timeout};
 
 use common::{Wakes, run};
@@ -1219,4 +1221,127 @@ fn a_woken_future_has_its_turn_though_results_join_the_batch() {
     woken_alongside_one_that_finishes(SlotSet);
     woken_alongside_one_that_finishes(UnorderedSet);
     woken_alongside_one_that_finishes(InlineSet::<4>);
+}
+
+// At most so many.
+
+/// How many results each batch has.
+fn lens<T>(batches: impl Stream<Item = Vec<T>>) -> Vec<usize> {
+    run(batches.map(|batch| batch.len()).collect())
+}
+
+#[test]
+fn a_batch_has_at_most_so_many_results_and_what_is_beyond_is_the_next_ones() {
+    let twenty = [10; 20];
+    let chain = || (0..200).pool_map(64, ready);
+    assert_eq!(lens(chain().batches(|_| false).at_most(10)), twenty);
+    assert_eq!(lens(chain().unordered().batches(|_| false).at_most(10)), twenty);
+    assert_eq!(lens(chain().with_set(UnorderedSet).batches(|_| false).at_most(10)), twenty);
+    assert_eq!(lens(chain().batches(|_| false).timeout(pending::<()>).at_most(10)), twenty);
+    assert_eq!(lens(chain().batches(|_| false).at_most(10).timeout(pending::<()>)), twenty);
+    assert_eq!(
+        lens((0..200).pool_map(64, |n| ready(Ok::<_, ()>(n))).fail_fast().batches(|_| false).at_most(10)),
+        twenty
+    );
+    assert_eq!(lens(Pool::new(64).itermap(0..200, ready).batches(|_| false).at_most(10)), twenty);
+    assert_eq!(lens(Pool::with_set(64, UnorderedSet).itermap(0..200, ready).batches(|_| false).at_most(10)), twenty);
+    let (of_scope, of_handles) = run(local_scope(64, async |pool| {
+        let of_scope = pool.itermap(0..200, ready).batches(|_| false).at_most(10);
+        let of_scope: Vec<_> = of_scope.map(|batch| batch.len()).collect().await;
+        let of_handles = iterwait(pool.map_n(0..200, ready)).batches(|_| false).at_most(10);
+        (of_scope, of_handles.map(|batch| batch.len()).collect::<Vec<_>>().await)
+    }));
+    assert_eq!((&of_scope[..], &of_handles[..]), (&twenty[..], &twenty[..]));
+
+    // Whatever the rule: what has finished comes along up to the limit.
+    assert_eq!(lens(chain().batches(yield_when::first_completed).at_most(7)).into_iter().max(), Some(7));
+    let every_fourth = |n: &usize| n % 4 == 3;
+    assert_eq!(lens((0..10).pool_map(1, ready).max_finished(0).batches(every_fourth).at_most(3)), [3, 1, 3, 1, 2]);
+    assert_eq!(lens((0..3).pool_map(2, ready).batches(|_| false).at_most(0)), [1, 1, 1], "0 is taken as 1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_yielded_as_soon_as_it_has_so_many() {
+    let start = Instant::now();
+    let work = async |t: u64| {
+        sleep(Duration::from_millis(t)).await;
+        t
+    };
+    let at = |batch: Vec<u64>| (start.elapsed().as_millis(), batch);
+    let stream = [10, 20, 30, 40, 50].into_iter().pool_map(5, work).batches(yield_when::all_completed).at_most(2);
+    let batches: Vec<_> = stream.map(at).collect().await;
+    assert_eq!(batches, [(20, vec![10, 20]), (40, vec![30, 40]), (50, vec![50])]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_count_starts_anew_with_each_batch_also_with_one_that_the_timer_ended() {
+    let work = async |t: u64| {
+        sleep(Duration::from_millis(t)).await;
+        t
+    };
+    let timer = || sleep(Duration::from_millis(45));
+    let times = [10, 20, 30, 70, 80, 81, 200];
+    let batches = [vec![10, 20], vec![30], vec![70, 80], vec![81], vec![200]];
+    let all = yield_when::all_completed;
+    let stream = times.into_iter().pool_map(7, work).batches(all).at_most(2).timeout(timer);
+    assert_eq!(stream.collect::<Vec<_>>().await, batches);
+    let stream = times.into_iter().pool_map(7, work).unordered().batches(all).timeout(timer).at_most(2);
+    assert_eq!(stream.collect::<Vec<_>>().await, batches);
+    let mut pool = Pool::new(7);
+    let stream = pool.itermap(times, work).batches(all).timeout(timer).at_most(2);
+    assert_eq!(stream.collect::<Vec<_>>().await, batches);
+}
+
+#[test]
+fn what_a_limited_batch_leaves_stays_in_the_pool() {
+    let mut pool = Pool::new(8);
+    let keys: Vec<_> = pool.map_n(0..3, ready).collect();
+    {
+        let mut batches = pool.itermap(3..8, ready).batches(yield_when::all_completed).at_most(2);
+        assert_eq!(run(batches.next()), Some(vec![3, 4]));
+        assert_eq!(batches.size_hint(), (2, Some(3)));
+    }
+    let mut left: Vec<_> = run(pool.collect());
+    left.sort();
+    assert_eq!(left.iter().map(|(_, n)| *n).collect::<Vec<_>>(), [0, 1, 2, 5, 6, 7]);
+    assert_eq!(left[0].0, keys[0]);
+}
+
+#[test]
+fn after_a_panic_of_the_rule_or_with_a_limit_set_late_no_batch_is_too_large() {
+    let mut panics = 0;
+    let rule = |n: &usize| {
+        panics += usize::from(*n == 2);
+        assert!(*n != 2 || panics != 1);
+        false
+    };
+    let mut batches = (0..7).pool_map(8, ready).batches(rule).at_most(3);
+    assert!(catch_unwind(AssertUnwindSafe(|| run(batches.next()))).is_err());
+    assert_eq!(run(batches.collect::<Vec<_>>()), [vec![0, 1, 2], vec![3, 4, 5], vec![6]]);
+
+    let mut batches = (0..7).pool_map(8, async |n| if n > 4 { pending().await } else { n }).batches(|_| false);
+    assert!(common::poll_next(&mut batches).is_pending()); // five are gathered
+    let mut batches = batches.at_most(2);
+    assert_eq!(run(batches.next()), Some(vec![0, 1]));
+    assert_eq!(run(batches.next()), Some(vec![2, 3]));
+    assert!(common::poll_next(&mut batches).is_pending());
+}
+
+#[test]
+fn with_a_limit_an_endless_source_is_held_within_it() {
+    let started = Cell::new(0);
+    let count = |n| {
+        started.set(started.get() + 1);
+        ready(n)
+    };
+    let mut batches = (0..).pool_map(4, count).batches(yield_when::all_completed).at_most(10);
+    for taken in (10..200).step_by(10) {
+        assert_eq!(run(batches.next()).map(|batch: Vec<usize>| batch.len()), Some(10));
+        assert!(started.get() <= taken + 5, "{} started, {taken} taken", started.get());
+    }
+    // While the consumer is busy, one batch is made ready, and the bound is for what comes after it.
+    for _ in 0..20 {
+        let _ = Pin::new(&mut batches).poll_progress(&mut Context::from_waker(Waker::noop()));
+    }
+    assert_eq!((started.get(), batches.finished()), (190 + 15, 15));
 }

@@ -23,7 +23,7 @@ use std::task::{Context, Poll, Waker};
 
 use fastrand::Rng;
 use futures::future::{FutureExt, LocalBoxFuture};
-use futures::stream::{Stream, StreamExt};
+use futures::stream::{FuturesUnordered, Stream, StreamExt};
 use futures::task::AtomicWaker;
 use futures_pool::inline::{SlotCount, Slots};
 use futures_pool::{
@@ -323,6 +323,7 @@ fn pool_members<S: Set>() -> Vec<PoolMember<S>> {
         "wait for one in the middle", Stays, ignored, |pool, desk| wait(pool, desk, desk.scenario.size).await;
         "wait for the last", Stays, ignored, |pool, desk| wait(pool, desk, usize::MAX).await;
         "join", Stays, ignored, |pool, _desk| pool.join().await;
+        "idle", Stays, ignored, |pool, _desk| pool.idle().await;
         "map_all", Stays, ignored, |pool, desk| {
             let next = Cell::new(desk.lab.made(desk.pool));
             for output in pool.map_all(desk.items(), |_| desk.job()).await {
@@ -338,6 +339,27 @@ fn pool_members<S: Set>() -> Vec<PoolMember<S>> {
                 desk.outside(Role::Item)
             };
             pool.for_each(each).await;
+        };
+        "consume", Stays, MaxFinished::Kept, |pool, desk| {
+            pool.consume(|items| take_all(items, |pair| desk.deliver_keyed(pair))).await;
+        };
+        "consume, busy", Stays, MaxFinished::Kept, |pool, desk| {
+            let each = |pair| {
+                desk.deliver_keyed(pair);
+                desk.outside(Role::Item)
+            };
+            pool.consume(|items| items.for_each(each)).await;
+        };
+        "consume, dropped, then drive", Stays, MaxFinished::Kept, |pool, desk| {
+            pool.consume(async |mut items| {
+                if let Some(pair) = items.next().await {
+                    desk.deliver_keyed(pair);
+                }
+                drop(items);
+                desk.outside(Role::Item).await;
+            })
+            .await;
+            pool.drive(desk.driven()).await;
         };
         "itermap", Stays, ignored, |pool, desk| {
             take_all(pool.itermap(desk.items(), |_| desk.job()), |output| desk.deliver(output)).await;
@@ -624,6 +646,33 @@ fn chain_members<S: Set>() -> Vec<ChainMember> {
                 desk.outside(Role::Item)
             };
             chain!(desk).for_each(each).await;
+        };
+        "consume", true, Kept, |desk| {
+            let next = Cell::new(0);
+            let each = |output| {
+                desk.deliver_next(&next, output);
+                desk.outside(Role::Item)
+            };
+            chain!(desk).consume(|items| items.for_each(each)).await;
+        };
+        "consume, never busy", true, Kept, |desk| {
+            let next = Cell::new(0);
+            chain!(desk).consume(|items| take_all(items, |output| desk.deliver_next(&next, output))).await;
+        };
+        "consume, under another waker", false, Kept, |desk| {
+            chain!(desk).unordered().consume(|items| async {
+                let take = take_all(items, |output| desk.deliver(output));
+                FuturesUnordered::from_iter([take]).next().await;
+            }).await;
+        };
+        "try_for_each", true, Kept, |desk| {
+            let next = Cell::new(0);
+            let each = |output| {
+                desk.deliver_next(&next, output);
+                desk.outside(Role::Item).map(Ok::<_, Output>)
+            };
+            let stream = desk.items().pool_map(desk.scenario.size, |_| desk.job().map(Ok));
+            assert!(bound!(desk, stream).try_for_each(each).await.is_ok());
         };
         "for_each, unordered", false, Kept, |desk| {
             let each = |output| {

@@ -478,6 +478,10 @@ fn chain_forms<S: Set>() -> Vec<Form> {
         ("for_each", |bench| {
             bench.future(chain!(S, bench).for_each(|output| bench.consume(vec![output])));
         }),
+        ("consume", |bench| {
+            let each = |output| bench.deliver_all(vec![output]);
+            bench.future(chain!(S, bench).consume(|items| items.map(each).count()));
+        }),
         ("batches", |bench| {
             let batches = chain!(S, bench).unordered().batches(|output: &Output| bench.when(output));
             bench.stream(batches, |batch| bench.deliver_all(batch));
@@ -642,6 +646,15 @@ fn pool_forms<S: Set>() -> Vec<PoolForm<S>> {
         }),
         ("drive", |bench, pool| {
             bench.once(pool.drive(outside(&bench.lab, Role::Driven)));
+            None
+        }),
+        ("idle", |bench, pool| {
+            bench.lab.set_max_finished(bench.pool, MaxFinished::Ignored);
+            bench.once(pool.idle());
+            None
+        }),
+        ("consume", |bench, pool| {
+            bench.once(pool.consume(|items| items.map(|(_, output)| bench.deliver(output)).count()));
             None
         }),
         ("map_n", |bench, pool| {

@@ -159,9 +159,18 @@ const fn member(name: &'static str, before: &'static str, future: &'static str) 
 }
 
 /// Consumers and stages of the pool's own: what comes before, and the future.
-const CONSUMERS: [Member; 10] = [
+const CONSUMERS: [Member; 15] = [
     member("for_each", "", "_S_.for_each(|x| async move { drop(x) })"),
     member("for_each_async_closure", "", "_S_.for_each(async |x| drop((x, name)))"),
+    member("consume_fold", "", "_S_.consume(|items| items.fold(0, |n, _| async move { n + name.len() }))"),
+    member(
+        "consume_async_closure",
+        "",
+        "_S_.consume(async |mut items| while let Some(x) = items.next().await { yield_now().await; drop(x); })",
+    ),
+    member("consume_then", "", "_S_.consume(|items| items.then(|x| async move { drop((x, name)) }).count())"),
+    member("consume_chunks", "", "_S_.consume(|items| items.chunks(2).for_each(|x| async move { drop(x) }))"),
+    member("consume_stage", "", "_S_.consume(|items| items.pool_map(2, |x| async move { (x, name) }).count())"),
     member("drive", "let mut s = _S_;", "s.drive(len(name, name))"),
     member("drive_pinned", "let mut s = pin!(_S_);", "s.drive(len(name, name))"),
     member("driven", "", "_S_.filter(|_| async { true }).driven().count()"),
@@ -181,12 +190,18 @@ const CONSUMERS: [Member; 10] = [
 ];
 
 /// The members of `Pool` that take items `_I_` and a closure `_C_`: what comes before, and the future.
-const POOL_MEMBERS: [Member; 10] = [
+const POOL_MEMBERS: [Member; 12] = [
     member("next", "let _ = pool.map_n(_I_, _C_);", "pool.next()"),
     member("wait", "let key = pool.map_n(_I_, _C_).next().unwrap();", "pool.wait(key)"),
     member("join", "let _ = pool.map_n(_I_, _C_);", "pool.join()"),
     member("collect", "let _ = pool.map_n(_I_, _C_);", "pool.by_ref().collect::<Vec<_>>()"),
     member("drive", "let _ = pool.map_n(_I_, _C_);", "pool.drive(len(name, name))"),
+    member(
+        "consume",
+        "let _ = pool.map_n(_I_, _C_);",
+        "pool.consume(|items| items.fold(0, |n, _| async move { n + name.len() }))",
+    ),
+    member("itermap_consume", "", "pool.itermap(_I_, _C_).consume(|items| items.for_each(|x| async move { drop(x) }))"),
     member("for_each", "let _ = pool.map_n(_I_, _C_);", "pool.for_each(|x| async move { drop(x) })"),
     member(
         "stage",
@@ -196,6 +211,13 @@ const POOL_MEMBERS: [Member; 10] = [
     member("map_all", "", "pool.map_all(_I_, _C_)"),
     member("itermap_keyed", "", "pool.itermap(_I_, _C_).keyed().collect::<Vec<_>>()"),
     member("itermap_batches", "", "pool.itermap(_I_, _C_).batches(yield_when::all_completed).collect::<Vec<_>>()"),
+];
+
+/// `try_for_each`, on streams of results.
+const TRY_CONSUMERS: [Member; 3] = [
+    member("try_for_each", "", "_S_.try_for_each(|x| async move { drop((x, name)); Ok(()) })"),
+    member("try_for_each_async_closure", "", "_S_.try_for_each(async |x| { drop((x, name)); Ok(()) })"),
+    member("consume_try_for_each", "", "_S_.consume(|s| s.try_for_each(|x| async move { drop((x, name)); Ok(()) }))"),
 ];
 
 /// Those that take a future `_F_`.
@@ -245,12 +267,13 @@ const SCOPE_MANY: [(&str, &str); 8] = [
 const BODIES: [&str; 2] = ["async |pool| { _B_ }", "|pool| async move { _B_ }"];
 
 /// The members of a pinned `InlinePool` that has one future.
-const INLINE_MEMBERS: [Member; 5] = [
+const INLINE_MEMBERS: [Member; 6] = [
     member("next", "", "pool.next()"),
     member("collect", "", "pool.as_mut().collect::<Vec<_>>()"),
     member("filter", "", "pool.as_mut().filter(|_| async { true }).collect::<Vec<_>>()"),
     member("drive", "", "pool.drive(len(name, name))"),
     member("driven_for_each", "", "pool.as_mut().driven().for_each(|x| async move { drop(x) })"),
+    member("consume", "", "pool.as_mut().consume(|items| items.fold(0, |n, _| async move { n + name.len() }))"),
 ];
 
 /// The statements of a case, and what it is called.
@@ -342,6 +365,10 @@ fn consumers() -> Vec<Case> {
         for chain in &CHAINS {
             let (name, stream) = (format!("{}_{}", closure.name, chain.name), chain.stream(closure.items, closure));
             cases.extend(only(&["_in_join"], uses_of_members(&name, "", &CONSUMERS, &[("_S_", &stream)])));
+            if chain.name == "fail_fast" {
+                let uses = uses_of_members(&name, "", &TRY_CONSUMERS, &[("_S_", &stream)]);
+                cases.extend(only(&["_in_join", "_in_select"], uses));
+            }
         }
     }
     cases
@@ -498,7 +525,7 @@ impl Program {
 
 /// What every program begins with. The path is filled in.
 const HEADER: &str = r#"#![allow(unused)]
-use futures::{FutureExt, StreamExt, future::join_all, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, future::join_all, stream};
 use futures_pool::{InlinePool, Pool, UnorderedSet, inline::Slots, prelude::*, scope, yield_when};
 use std::{future::{IntoFuture, pending, ready}, panic::AssertUnwindSafe, pin::pin};
 use tokio::task::yield_now;
@@ -633,7 +660,7 @@ fn everything_compiles_inside_a_spawned_task() {
     let [twins @ .., boxed, hopeless, _] = others else { unreachable!() };
     let count = |programs: &[Program]| programs.iter().map(|program| program.count).sum::<usize>();
     // Of what a table no longer has, the compiler would say nothing.
-    assert_eq!((count(ours), count(twins), boxed.count, hopeless.count), (6827, 1614, 12, 343));
+    assert_eq!((count(ours), count(twins), boxed.count, hopeless.count), (7617, 1614, 12, 343));
 
     let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("types");
     prepare(&package, &programs);

@@ -24,6 +24,14 @@ pub(super) fn contestants<F: Job>() -> Vec<Contestant> {
                 total.into_inner()
             })
         }),
+        contestant!(Ours, Consumed, "`pool_map(..).unordered().consume`, `StreamExt::for_each`", |size, items| {
+            F::drive(async move {
+                let total = Cell::default();
+                let stream = (0..items).pool_map(size, F::from).unordered();
+                stream.consume(|items| items.for_each(add_to(&total))).await;
+                total.into_inner()
+            })
+        }),
         contestant!(Ours, Consumed, "`pool_map(..).unordered().driven().for_each`", |size, items| {
             F::drive(async move {
                 let total = Cell::default();

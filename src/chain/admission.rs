@@ -58,9 +58,9 @@ where
     type Weighted<W: FnMut(&Self::Item) -> usize> = Chain<Src::Weighted<W>, S, R>;
 
     fn weighted<W: FnMut(&Self::Item) -> usize>(stream: PoolMap<Self, T>, weigh: W) -> PoolMap<Self::Weighted<W>, T> {
-        let (source, mut engine) = stream.machine.into_parts();
+        let (source, mut engine, follow) = stream.machine.into_parts();
         engine.law.set_weighted();
-        Chain::from_parts(source.weighted(weigh), engine)
+        Chain::from_parts((source.weighted(weigh), engine, follow))
     }
 
     #[cfg(feature = "std")]
@@ -73,8 +73,8 @@ where
         most: usize,
         key: F,
     ) -> PoolMap<Self::PerKey<K, F>, T> {
-        let (source, engine) = stream.machine.into_parts();
-        Chain::from_parts(source.per_key(most, key), engine)
+        let (source, engine, follow) = stream.machine.into_parts();
+        Chain::from_parts((source.per_key(most, key), engine, follow))
     }
 }
 

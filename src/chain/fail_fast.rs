@@ -7,9 +7,15 @@ use core::task::{Context, Poll};
 use pin_project::pin_project;
 
 use super::ChainMachine;
+#[cfg(feature = "std")]
+use super::{CatchingChain, PlainChain};
 use crate::active::sealed::Kind;
 #[cfg(feature = "alloc")]
 use crate::batches::Gather;
+#[cfg(feature = "std")]
+use crate::panic::Panic;
+#[cfg(feature = "std")]
+use crate::size::SharedSize;
 use crate::stream::{Look, PoolMap, Want, Wanted};
 
 /// The machine of a chain that [fails fast](PoolMap::fail_fast).
@@ -56,6 +62,11 @@ impl<M: ChainMachine<T>, T> ChainMachine<T> for FailFast<M, T> {
         self.chain.machine.set_size(size);
     }
 
+    #[cfg(feature = "std")]
+    fn resized_by(&mut self, size: &SharedSize) {
+        self.chain.machine.resized_by(size);
+    }
+
     type On<K: Kind> = FailFast<M::On<K>, T>;
 
     fn is_fresh(&self) -> bool {
@@ -70,6 +81,28 @@ impl<M: ChainMachine<T>, T> ChainMachine<T> for FailFast<M, T> {
         FailFast { chain: M::indexed(stream.machine.chain) }.into_stream()
     }
 }
+
+/// Panics are errors, too, then: the first error or panic ends the chain.
+///
+/// It is one around the other for the sake of `.await`, which gives a `Result` of a `Result`. The other way round, a chain that
+/// catches panics fails fast at these alone.
+#[cfg(feature = "std")]
+impl<M, U, E> CatchingChain<Result<U, E>> for FailFast<M, Result<U, E>>
+where
+    M: CatchingChain<Result<U, E>, Catching: PlainChain<Caught<U, E>>>,
+{
+    type Catching = FailFast<FailFast<M::Catching, Caught<U, E>>, Caught<U, E>>;
+
+    fn catch_unwind(self) -> PoolMap<Self::Catching, Caught<U, E>> {
+        let mut chain = self.chain.machine.catch_unwind();
+        chain.machine.close_at(|result| !matches!(result, Ok(Ok(_))));
+        FailFast { chain: FailFast { chain }.into_stream() }.into_stream()
+    }
+}
+
+/// The result of a future that fails, or panics.
+#[cfg(feature = "std")]
+pub(super) type Caught<U, E> = Result<Result<U, E>, Panic>;
 
 #[cfg(feature = "alloc")]
 impl<M, T> Gather for PoolMap<FailFast<M, T>, T>
@@ -96,8 +129,8 @@ where
         self.machine.chain.gathered()
     }
 
-    fn take_all(self: Pin<&mut Self>) -> alloc::vec::Vec<T> {
-        self.machine_mut().project().chain.take_all()
+    fn take_batch(self: Pin<&mut Self>, most: usize) -> alloc::vec::Vec<T> {
+        self.machine_mut().project().chain.take_batch(most)
     }
 
     fn look(&self, want: Want) -> Look {

@@ -22,6 +22,9 @@ use crate::finished::{Gathering, Results};
 #[cfg(feature = "std")]
 use crate::panic::{CatchUnwind, Catching, Panic};
 use crate::progress::{PoolCounts, debug_counts};
+use crate::size::Follow;
+#[cfg(feature = "std")]
+use crate::size::SharedSize;
 #[cfg(feature = "alloc")]
 use crate::source::Numbers;
 use crate::source::{Admission, InOrder, InlineActive, Items, Mapped, Numbered, Source, Unweighted};
@@ -34,6 +37,7 @@ pub struct Chain<Src, S, R> {
     source: Src,
     #[pin]
     engine: Engine<S, R>,
+    follow: Follow,
 }
 
 /// The output of the futures of a set.
@@ -48,7 +52,8 @@ where
 {
     #[inline(always)]
     pub(crate) fn new(items: It, size: usize, f: F) -> Self {
-        Chain { source: Mapped::new(items, f), engine: Engine::new(size, SlotSet.make(), Results::new()) }.into_stream()
+        let engine = Engine::new(size, SlotSet.make(), Results::new());
+        Chain { source: Mapped::new(items, f), engine, follow: Follow::default() }.into_stream()
     }
 }
 
@@ -62,7 +67,8 @@ where
     pub(crate) fn new_numbered(items: It, size: usize, f: F) -> Self {
         let make = Numbered::new(f, Numbers::new());
         let source = Admission::new(Some(items), Unweighted, InOrder::new(), make, alloc::vec::Vec::new());
-        Chain { source, engine: Engine::new(size, SlotSet.make(), Results::new()) }.into_stream()
+        Chain { source, engine: Engine::new(size, SlotSet.make(), Results::new()), follow: Follow::default() }
+            .into_stream()
     }
 }
 
@@ -77,7 +83,7 @@ where
         let make = Numbered::new(f, 0);
         let source = Admission::new(Some(items), Unweighted, InOrder::new(), make, InlineActive::new());
         let engine = Engine::new(N, InlineSlots::new(), InlineResults::new(false));
-        Chain { source, engine }.into_stream()
+        Chain { source, engine, follow: Follow::default() }.into_stream()
     }
 }
 
@@ -91,7 +97,7 @@ where
     #[inline(always)]
     pub(crate) fn new_inline(items: It, f: F) -> Self {
         let engine = Engine::new(N, InlineSlots::new(), InlineResults::new(false));
-        Chain { source: Mapped::new(items, f), engine }.into_stream()
+        Chain { source: Mapped::new(items, f), engine, follow: Follow::default() }.into_stream()
     }
 }
 
@@ -103,8 +109,8 @@ where
 {
     /// Puts one together that was [taken apart](Self::into_parts).
     #[cfg(feature = "alloc")]
-    pub(super) fn from_parts(source: Src, engine: Engine<S, R>) -> PoolMap<Self, R::Output> {
-        Self { source, engine }.into_stream()
+    pub(super) fn from_parts((source, engine, follow): (Src, Engine<S, R>, Follow)) -> PoolMap<Self, R::Output> {
+        Self { source, engine, follow }.into_stream()
     }
 
     #[inline(always)]
@@ -160,14 +166,33 @@ where
     R: ChainResults<Output = OutputOf<S>>,
 {
     let mut chain = chain.project();
-    let goal = if wanted == Wanted::Progress { Goal::Progress } else { Goal::Next };
-    let poll = chain.engine.as_mut().run(cx, chain.source.as_mut(), budget, goal, &mut Unconditional);
+    #[cfg(feature = "alloc")]
+    match wanted {
+        Wanted::Another => {
+            let results = chain.engine.finished_mut();
+            return Poll::Ready(if R::COUNTS_TAKEN && results.due() > 0 { pop(results) } else { None });
+        }
+        Wanted::ProgressBeside(taken) => chain.engine.as_mut().finished_mut().count_taken(taken),
+        _ => {}
+    }
+    let goal = if wanted.is_progress() { Goal::Progress } else { Goal::Next };
+    let poll = chain.follow.poll(
+        cx,
+        chain.engine.as_mut(),
+        |engine, size| engine.as_mut().law_mut().set_size(size),
+        |poll| poll.is_pending() || goal == Goal::Progress,
+        |engine, cx| engine.as_mut().run(cx, chain.source.as_mut(), budget, goal, &mut Unconditional),
+    );
+    #[cfg(feature = "alloc")]
+    if matches!(wanted, Wanted::ProgressBeside(_)) {
+        chain.engine.as_mut().finished_mut().count_taken(0);
+    }
     match poll {
         Poll::Pending => Poll::Pending,
         Poll::Ready(true) if wanted == Wanted::Item => Poll::Ready(pop(chain.engine.finished_mut())),
         // None of its futures is active, and none will be before a result is taken. But something upstream may be, also after
         // the end of the source.
-        Poll::Ready(_) if wanted == Wanted::Progress => chain.source.poll_progress(cx, budget).map(|()| None),
+        Poll::Ready(_) if wanted.is_progress() => chain.source.poll_progress(cx, budget).map(|()| None),
         Poll::Ready(_) => Poll::Ready(None),
     }
 }
@@ -205,8 +230,12 @@ pub trait ChainMachine<T>: Sized {
     /// Sets the bound on results.
     fn set_max_finished(&mut self, results: usize);
 
-    /// Sets the size.
+    /// Sets the size, also the one that is followed.
     fn set_size(&mut self, size: usize);
+
+    /// Follows a size from now on.
+    #[cfg(feature = "std")]
+    fn resized_by(&mut self, size: &SharedSize);
 
     /// The same machine on another active set.
     type On<K: Kind>;
@@ -241,6 +270,12 @@ where
 
     fn set_size(&mut self, size: usize) {
         self.engine.set_size(size);
+        self.follow.set(size);
+    }
+
+    #[cfg(feature = "std")]
+    fn resized_by(&mut self, size: &SharedSize) {
+        self.follow.begin(size);
     }
 
     type On<K: Kind> = Chain<Src, K::Of<S::Future>, R>;
@@ -250,8 +285,8 @@ where
     }
 
     fn with_set<K: Kind>(stream: PoolMap<Self, T>, set: K) -> PoolMap<Self::On<K>, T> {
-        let Self { source, engine } = stream.machine;
-        Chain { source, engine: engine.with_parts(set.make(), |finished| finished) }.into_stream()
+        let Self { source, engine, follow } = stream.machine;
+        Chain { source, engine: engine.with_parts(set.make(), |finished| finished), follow }.into_stream()
     }
 
     #[inline]
@@ -263,17 +298,24 @@ where
 /// Machines of chains that do not fail fast.
 #[diagnostic::on_unimplemented(
     message = "this is not a chain, or one that fails fast already",
-    note = "`fail_fast` is called once, after `catch_unwind`, and the views come last"
+    note = "`fail_fast` is called once, before or after `catch_unwind`, and the views come last"
 )]
 pub trait PlainChain<T>: ChainMachine<T> {
+    /// Has the first output for which this returns `true` end the chain.
+    fn close_at(&mut self, is_error: fn(&T) -> bool);
+}
+
+/// Machines of chains whose futures' panics can be made items.
+#[cfg(feature = "std")]
+#[diagnostic::on_unimplemented(
+    message = "this is not a chain, or one that catches panics and fails fast already",
+    note = "`catch_unwind` is called before or after `fail_fast`, and the views come last"
+)]
+pub trait CatchingChain<T>: ChainMachine<T> {
     /// The same machine for futures that catch panics.
     type Catching;
 
-    /// Has the first output for which this returns `true` end the chain.
-    fn close_at(&mut self, is_error: fn(&T) -> bool);
-
     /// Has panics caught.
-    #[cfg(feature = "std")]
     fn catch_unwind(self) -> PoolMap<Self::Catching, Result<T, Panic>>;
 }
 
@@ -283,28 +325,32 @@ where
     S: Set<Future: Future<Output = T>>,
     R: ChainResults<Output = T>,
 {
-    #[cfg(feature = "std")]
-    type Catching =
-        Chain<Catching<Src, S::Future>, <SlotSet as Kind>::Of<CatchUnwind<S::Future>>, R::Of<Result<T, Panic>>>;
-    #[cfg(not(feature = "std"))]
-    type Catching = ();
-
     fn close_at(&mut self, is_error: fn(&T) -> bool) {
         self.engine.close_at(is_error);
     }
+}
 
-    #[cfg(feature = "std")]
+#[cfg(feature = "std")]
+impl<Src, S, R, T> CatchingChain<T> for Chain<Src, S, R>
+where
+    Src: Source<S::Future>,
+    S: Set<Future: Future<Output = T>>,
+    R: ChainResults<Output = T>,
+{
+    type Catching =
+        Chain<Catching<Src, S::Future>, <SlotSet as Kind>::Of<CatchUnwind<S::Future>>, R::Of<Result<T, Panic>>>;
+
     fn catch_unwind(self) -> PoolMap<Self::Catching, Result<T, Panic>> {
         let engine = self.engine.with_parts(SlotSet.make(), |finished| finished.renew());
-        Chain { source: Catching::new(self.source), engine }.into_stream()
+        Chain { source: Catching::new(self.source), engine, follow: self.follow }.into_stream()
     }
 }
 
 #[cfg(feature = "alloc")]
 impl<Src, S, R> Chain<Src, S, R> {
     /// Takes it apart, before it was polled, for another source.
-    pub(super) fn into_parts(self) -> (Src, Engine<S, R>) {
-        (self.source, self.engine)
+    pub(super) fn into_parts(self) -> (Src, Engine<S, R>, Follow) {
+        (self.source, self.engine, self.follow)
     }
 
     #[cfg(feature = "std")]
@@ -315,6 +361,28 @@ impl<Src, S, R> Chain<Src, S, R> {
     /// Lifts the bound on results, unless one was set.
     pub(super) fn take_all_results(&mut self) {
         self.engine.law.take_all_results();
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl<Src, S, T> Chain<Src, S, Results<T>> {
+    /// Has all results collected, of which so many are expected, if the chain is new and no bound was set. Otherwise they come
+    /// out of the stream. Lifts the bound on results, unless one was set.
+    pub(super) fn collect(&mut self, expected: usize) {
+        if self.engine.is_fresh() && !self.engine.law.has_bound() {
+            self.engine.finished.collect_all(expected);
+        }
+        self.take_all_results();
+    }
+
+    /// Returns how many results were collected.
+    pub(super) fn collected(&self) -> usize {
+        self.engine.finished.collected()
+    }
+
+    /// Takes the results that were collected.
+    pub(super) fn take_collected(self: Pin<&mut Self>) -> impl Iterator<Item = T> + use<Src, S, T> {
+        self.project().engine.finished_mut().take_collected()
     }
 }
 
@@ -345,10 +413,10 @@ where
         self.machine().engine.finished.gathered()
     }
 
-    fn take_all(self: Pin<&mut Self>) -> alloc::vec::Vec<R::Output> {
+    fn take_batch(self: Pin<&mut Self>, most: usize) -> alloc::vec::Vec<R::Output> {
         let finished = self.machine_mut().project().engine.finished_mut();
         finished.ungather();
-        core::iter::from_fn(|| finished.pop()).collect()
+        core::iter::from_fn(|| finished.pop()).take(most).collect()
     }
 
     fn look(&self, want: Want) -> Look {
@@ -361,7 +429,7 @@ impl<Src, S, R: Finished> Chain<Src, S, R> {
         PoolCounts {
             active: self.engine.law.active(),
             finished: self.engine.finished.len(),
-            size: self.engine.law.size(),
+            size: self.follow.size().map_or(self.engine.law.size(), |size| self.engine.law.limited(size)),
         }
     }
 }

@@ -9,6 +9,8 @@ mod machine;
 mod options;
 
 pub(crate) use self::fail_fast::FailFast;
+#[cfg(feature = "std")]
+pub(crate) use self::machine::CatchingChain;
 pub(crate) use self::machine::{Chain, ChainMachine, PlainChain};
 use crate::active::InlineSlots;
 #[cfg(feature = "alloc")]

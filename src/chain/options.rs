@@ -1,5 +1,7 @@
 //! The options and views of a chain.
 
+#[cfg(feature = "std")]
+use super::CatchingChain;
 use super::{ChainMachine, FailFast, PlainChain};
 #[cfg(feature = "alloc")]
 use crate::active::ActiveSet;
@@ -7,6 +9,8 @@ use crate::active::ActiveSet;
 use crate::batches::{Batches, Gather};
 #[cfg(feature = "std")]
 use crate::panic::Panic;
+#[cfg(feature = "std")]
+use crate::size::SharedSize;
 use crate::stream::{PoolMap, Want};
 
 /// The options. They come before the views, and before the stream is polled, but for `unordered` and `max_finished`, which
@@ -70,13 +74,53 @@ impl<M, T> PoolMap<M, T> {
         self
     }
 
+    /// Has the size follow a [`SharedSize`], in the place of the size that the chain was made with.
+    ///
+    /// So it can be changed from anywhere while `for_each`, [`consume`](Self::consume) or `.await` has the stream. Growing wakes
+    /// the task, shrinking lets the surplus finish, and the default [bound on results](Self#the-bound-on-results) is that of the
+    /// current size. [`set_size`](Self::set_size) on a stream that follows a size sets that. [`size`](Self::size) returns it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::{SharedSize, prelude::*};
+    /// use tokio::time::{Duration, sleep, timeout};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let ms = Duration::from_millis;
+    /// let size = SharedSize::new(8);
+    /// let all = (0..1000).pool_map(1, async |_| {
+    ///     // Too slow: half as many. Well: one more.
+    ///     let answer = timeout(ms(50), sleep(ms(10 * size.get() as u64))).await;
+    ///     size.set(if answer.is_ok() { size.get() + 1 } else { size.get() / 2 });
+    /// });
+    /// all.unordered().resized_by(&size).for_each(|()| std::future::ready(())).await;
+    /// assert!((1..=8).contains(&size.get()));
+    /// # }
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn resized_by(mut self, size: &SharedSize) -> Self
+    where
+        M: ChainMachine<T>,
+    {
+        self.machine.resized_by(size);
+        self
+    }
+
     /// Makes items of the panics of futures: a stream of `Result<T, Panic>`.
     ///
     /// Only panics of the futures, while they are polled or dropped after their end, are caught. A panic of the closure
     /// or of the source passes through.
     ///
-    /// It comes before [`fail_fast`](Self::fail_fast) and the views: behind them, the name is that of `StreamExt`'s method,
-    /// which is for a panic of the whole stream, and mostly does not compile.
+    /// It comes before or after [`fail_fast`](Self::fail_fast), which makes a difference:
+    ///
+    /// | | ends at | items | `.await` gives |
+    /// |---|---|---|---|
+    /// | `.fail_fast().catch_unwind()` | the first error or panic, whichever happens first | `Result<Result<U, E>, Panic>` | `Result<Result<Vec<U>, E>, Panic>` |
+    /// | `.catch_unwind().fail_fast()` | the first panic alone; an error is a result like any other | `Result<Result<U, E>, Panic>` | `Result<Vec<Result<U, E>>, Panic>` |
+    ///
+    /// It comes before the views: behind them, the name is that of `StreamExt`'s method, which is for a panic of the whole stream,
+    /// and mostly does not compile.
     ///
     /// # Panics
     ///
@@ -92,13 +136,19 @@ impl<M, T> PoolMap<M, T> {
     /// let results = [1, 0].iter().pool_map(2, async |x| 10 / x).catch_unwind().await;
     /// assert_eq!(*results[0].as_ref().unwrap(), 10);
     /// assert_eq!(results[1].as_ref().unwrap_err().message(), Some("attempt to divide by zero"));
+    ///
+    /// let divide = async |x: &i32| if *x < 0 { Err("negative") } else { Ok(10 / x) };
+    /// let first = [1, -1, 0].iter().pool_map(1, divide).fail_fast().catch_unwind().await;
+    /// assert_eq!(first.unwrap(), Err("negative"));
+    /// let first = [1, -1, 0].iter().pool_map(1, divide).catch_unwind().fail_fast().await;
+    /// assert!(first.is_err()); // the panic; the error before it did not end it
     /// # });
     /// ```
     #[cfg(feature = "std")]
     #[track_caller]
     pub fn catch_unwind(self) -> PoolMap<M::Catching, Result<T, Panic>>
     where
-        M: PlainChain<T>,
+        M: CatchingChain<T>,
     {
         self.assert_fresh("catch_unwind");
         self.machine.catch_unwind()
@@ -146,7 +196,7 @@ impl<M, U, E> PoolMap<M, Result<U, E>> {
     /// Ends with the first error: the first one to *happen* is the next item, ahead of any order, and the last.
     ///
     /// When it happens, all other futures, the source, and the results not yet taken are dropped. `.await` gives a
-    /// `Result<Vec<U>, E>`.
+    /// `Result<Vec<U>, E>`. To end at the first panic as well, [`catch_unwind`](Self::catch_unwind) comes after it.
     ///
     /// # Panics
     ///
@@ -310,7 +360,8 @@ impl<M, T> PoolMap<M, T> {
 
     /// Changes how many futures may be active at once. A size of 0 is taken as 1.
     ///
-    /// Growing wakes the task that last polled the stream and was not given an item; shrinking lets the surplus finish.
+    /// Growing wakes the task that last polled the stream and was not given an item; shrinking lets the surplus finish, so that
+    /// more futures than the new size are active until then. If the stream follows a [`SharedSize`](crate::SharedSize), that is set.
     ///
     /// # Examples
     ///

@@ -55,11 +55,20 @@ fn run<S: Progress<Item = T>, T>(
     budget: &mut usize,
     wanted: Wanted,
 ) -> Poll<Option<T>> {
+    #[cfg(feature = "alloc")]
+    if wanted == Wanted::Another {
+        return Poll::Ready(None);
+    }
     let progress = driven.as_mut().poll_progress(cx, budget);
-    if wanted == Wanted::Progress {
+    if wanted.is_progress() {
         return progress.map(|()| None);
     }
     let this = driven.project();
+    #[cfg(feature = "alloc")]
+    if wanted == Wanted::Due {
+        let is_due = this.ahead.is_some() || *this.has_ended;
+        return if is_due { Poll::Ready(None) } else { Poll::Pending };
+    }
     match this.ahead.take() {
         None if !*this.has_ended => Poll::Pending,
         next => Poll::Ready(next),

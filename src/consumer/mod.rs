@@ -1,12 +1,18 @@
 //! Consumers that keep a pool polled while they are busy, and the way to them from behind an adaptor.
 
 mod collect;
+#[cfg(feature = "alloc")]
+mod consume;
 mod drive;
 mod driven;
 mod for_each;
 mod stages;
 
 pub(crate) use self::collect::CollectItems;
+#[cfg(feature = "alloc")]
+pub(crate) use self::consume::Consume;
+#[cfg(feature = "alloc")]
+pub use self::consume::PoolItems;
 pub(crate) use self::drive::Drive;
 pub(crate) use self::driven::Driven;
 pub(crate) use self::for_each::ForEach;

@@ -169,6 +169,12 @@ impl Law {
         self.settings_changed();
     }
 
+    /// Returns what a size comes to with the limits of [`new`](Self::new).
+    #[inline]
+    pub(crate) fn limited(&self, size: usize) -> usize {
+        size.clamp(1, self.most_slots)
+    }
+
     /// Changes the size, with the same limits as [`new`](Self::new).
     pub(crate) fn set_size(&mut self, size: usize) {
         self.size = size.clamp(1, self.most_slots);
@@ -183,6 +189,12 @@ impl Law {
     pub(crate) fn set_max_finished(&mut self, results: usize) {
         self.max_finished = Some(results.min(self.most_results));
         self.settings_changed();
+    }
+
+    /// Returns whether a bound on results was set.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn has_bound(&self) -> bool {
+        self.max_finished.is_some()
     }
 
     /// Lifts the bound on results unless one was set: for a caller that takes each result at once and keeps them all.

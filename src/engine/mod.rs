@@ -115,4 +115,9 @@ impl<S, R> Engine<S, R> {
     pub(crate) fn finished_mut(self: Pin<&mut Self>) -> &mut R {
         self.project().finished
     }
+
+    /// Returns the law, to have it know of a size without waking anybody.
+    pub(crate) fn law_mut(self: Pin<&mut Self>) -> &mut Law {
+        self.project().law
+    }
 }

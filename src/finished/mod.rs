@@ -69,6 +69,9 @@ pub trait ChainResults: Finished {
     /// The same for other outputs.
     type Of<U>: ChainResults<Output = U>;
 
+    /// Whether results may be taken several at a time, and still be counted.
+    const COUNTS_TAKEN: bool = false;
+
     /// Returns an empty one in the same order, which fails fast no more.
     fn renew<U>(&self) -> Self::Of<U>;
 
@@ -88,6 +91,9 @@ pub trait ChainResults: Finished {
 
     /// Takes the next result whose turn has come, with its number.
     fn pop_numbered(&mut self) -> Option<(u64, Self::Output)>;
+
+    /// Has so many results count as held and due that were taken before.
+    fn count_taken(&mut self, _results: usize) {}
 }
 
 /// Results that may be *gathered*: looked at, as the batch under way, while they stay where they are. What has been gathered

@@ -4,8 +4,13 @@
 //! is every result. With one, a result that came ahead of an earlier one waits in a second queue, [`ahead`](Results::ahead),
 //! with an entry for each future from the next in turn to the last that has ended. It moves to the first queue when nothing
 //! before it is missing any more.
+//!
+//! Where all results are [collected](Results::collect_all), for `.await`, which holds them in any case, each is written to its
+//! place among all, and none is due before the end.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::mem;
 use core::ops::Range;
 
 use super::{ChainResults, Finished, Gathering};
@@ -16,6 +21,10 @@ pub struct Results<T> {
     due: VecDeque<(u64, T)>,
     /// How many of these, at the front, are gathered: the batch under way.
     gathered: usize,
+    /// How many results are no longer in the queue, but count as if they were due.
+    taken: usize,
+    /// How many of the results that are due do not count, `gathered` less `taken`; wraps around.
+    uncounted: usize,
     /// What came ahead of its turn. If there is anything, the first entry is the next in turn, and open.
     ahead: VecDeque<Place<T>>,
     /// How many of these are results.
@@ -23,8 +32,11 @@ pub struct Results<T> {
     /// The number of the future that is the next in turn, if there is an order.
     next: u64,
     is_unordered: bool,
-    /// Whether there is neither an order nor a last result: follows from the other fields.
+    /// Whether there is neither an order nor a last result, nor are they collected: follows from the other fields.
     is_plain: bool,
+    is_collecting: bool,
+    /// The results that are collected, each at the place of its number; without an order, as they finish.
+    collected: Vec<Option<T>>,
     /// Which result is the last one that is wanted.
     is_error: Option<fn(&T) -> bool>,
 }
@@ -44,11 +56,15 @@ impl<T> Results<T> {
         Self {
             due: VecDeque::new(),
             gathered: 0,
+            taken: 0,
+            uncounted: 0,
             ahead: VecDeque::new(),
             ahead_held: 0,
             next: 0,
             is_unordered: false,
             is_plain: false,
+            is_collecting: false,
+            collected: Vec::new(),
             is_error: None,
         }
     }
@@ -67,7 +83,43 @@ impl<T> Results<T> {
         }
     }
 
-    /// Keeps an output if there is an order, or a last result.
+    /// Collects all results from now on, of so many futures or more. None may have been started.
+    pub(crate) fn collect_all(&mut self, futures: usize) {
+        (self.is_collecting, self.is_plain) = (true, false);
+        self.collected.reserve_exact(futures);
+    }
+
+    /// Takes the results that were collected, in order.
+    pub(crate) fn take_collected(&mut self) -> impl Iterator<Item = T> + use<T> {
+        mem::take(&mut self.collected).into_iter().flatten()
+    }
+
+    /// Returns how many results were collected.
+    pub(crate) fn collected(&self) -> usize {
+        self.collected.iter().flatten().count()
+    }
+
+    /// Writes a result to its place.
+    #[inline(never)]
+    fn collect(&mut self, number: u64, output: T) {
+        // A future for which there could be no place was never made.
+        let place = usize::try_from(number).unwrap_or(usize::MAX);
+        if self.is_unordered || place == self.collected.len() {
+            self.collected.push(Some(output));
+            return;
+        }
+        while self.collected.len() <= place {
+            self.collected.push(None);
+        }
+        self.collected[place] = Some(output);
+    }
+
+    /// Changes how many results are gathered, and how many taken.
+    fn count(&mut self, gathered: usize, taken: usize) {
+        (self.gathered, self.taken, self.uncounted) = (gathered, taken, gathered.wrapping_sub(taken));
+    }
+
+    /// Keeps an output if there is an order, or a last result, or if they are collected.
     #[inline(never)]
     fn push_in_order(&mut self, number: u64, output: T) -> bool {
         if let Some(is_error) = self.is_error {
@@ -77,7 +129,9 @@ impl<T> Results<T> {
                 return true;
             }
         }
-        if self.is_unordered {
+        if self.is_collecting {
+            self.collect(number, output);
+        } else if self.is_unordered {
             self.push_due(number, output);
         } else if number == self.next {
             self.push_due(number, output);
@@ -160,7 +214,7 @@ impl<T> Finished for Results<T> {
 
     #[cold]
     fn skip(&mut self, number: u64) {
-        if self.is_unordered {
+        if self.is_unordered || self.is_collecting {
             return;
         }
         if number == self.next {
@@ -184,7 +238,7 @@ impl<T> Finished for Results<T> {
 
     #[inline]
     fn due(&self) -> usize {
-        self.due.len() - self.gathered
+        self.due.len().wrapping_sub(self.uncounted)
     }
 
     #[inline]
@@ -198,7 +252,9 @@ impl<T> Finished for Results<T> {
 
     #[inline(never)]
     fn drop_rest(&mut self) {
-        (self.is_unordered, self.gathered) = (true, 0);
+        self.is_unordered = true;
+        self.count(0, 0);
+        self.collected.clear();
         // One by one: if a destructor panics, this is called again.
         while let Some(place) = self.ahead.pop_front() {
             self.ahead_held -= usize::from(matches!(place, Place::Held(_)));
@@ -211,6 +267,7 @@ impl<T> Finished for Results<T> {
 
 impl<T> ChainResults for Results<T> {
     type Of<U> = Results<U>;
+    const COUNTS_TAKEN: bool = true;
 
     fn renew<U>(&self) -> Results<U> {
         if self.is_unordered { Results::unordered() } else { Results::new() }
@@ -219,7 +276,7 @@ impl<T> ChainResults for Results<T> {
     #[inline]
     fn make_unordered(&mut self) {
         self.is_unordered = true;
-        self.is_plain = self.is_error.is_none();
+        self.is_plain = self.is_error.is_none() && !self.is_collecting;
         if !self.ahead.is_empty() {
             self.take_ahead();
         }
@@ -237,12 +294,17 @@ impl<T> ChainResults for Results<T> {
     fn pop_numbered(&mut self) -> Option<(u64, T)> {
         self.due.pop_front()
     }
+
+    fn count_taken(&mut self, results: usize) {
+        self.count(self.gathered, results);
+    }
 }
 
 impl<T> Gathering for Results<T> {
     fn gather(&mut self, when: &mut impl FnMut(&T) -> bool) -> bool {
         while let Some((_, output)) = self.due.get(self.gathered) {
             self.gathered += 1;
+            self.uncounted = self.uncounted.wrapping_add(1);
             if when(output) {
                 return true;
             }
@@ -255,6 +317,6 @@ impl<T> Gathering for Results<T> {
     }
 
     fn ungather(&mut self) {
-        self.gathered = 0;
+        self.count(0, self.taken);
     }
 }

@@ -36,7 +36,9 @@ impl<'a, F: Future, K: ActiveSet> IterMap<'a, F, K> {
     fn poll(&mut self, cx: &mut Context<'_>, budget: &mut usize, wanted: Wanted) -> Poll<()> {
         let count = self.count;
         let poll = match wanted {
-            Wanted::Progress => self.pool.run(cx, budget, Goal::Progress),
+            // What it leaves stays in the pool: so each item is taken by itself.
+            Wanted::Another => return Poll::Ready(()),
+            Wanted::Progress | Wanted::ProgressBeside(_) => self.pool.run(cx, budget, Goal::Progress),
             Wanted::Item => self.pool.run_until(cx, budget, &mut |engine, _| {
                 engine.finished.focused_len() > 0 || engine.finished.focus_ended() == count
             }),
@@ -78,7 +80,7 @@ fn run_keyed<F: Future, K: ActiveSet>(
     let machine = machine.get_mut();
     machine.poll(cx, budget, wanted).map(|()| match wanted {
         Wanted::Item => machine.finished().pop_focused().map(|(number, output)| (Key(number), output)),
-        Wanted::Due | Wanted::Progress => None,
+        Wanted::Due | Wanted::Another | Wanted::Progress | Wanted::ProgressBeside(_) => None,
     })
 }
 
@@ -135,10 +137,10 @@ impl<F: Future, K: ActiveSet> Gather for PoolMap<IterMap<'_, F, K>, F::Output> {
         self.machine.pool.engine.finished.gathered()
     }
 
-    fn take_all(self: Pin<&mut Self>) -> Vec<F::Output> {
+    fn take_batch(self: Pin<&mut Self>, most: usize) -> Vec<F::Output> {
         let finished = self.get_mut().machine.finished();
         finished.ungather();
-        iter::from_fn(|| finished.pop_focused()).map(|(_, output)| output).collect()
+        iter::from_fn(|| finished.pop_focused()).take(most).map(|(_, output)| output).collect()
     }
 
     fn look(&self, want: Want) -> Look {

@@ -17,6 +17,7 @@ use crate::active::{ActiveSet, Set, SlotSet};
 use crate::engine::{Engine, Goal, POLL_BUDGET, Unconditional};
 use crate::finished::{Finished, Keyed, Place};
 use crate::key::Key;
+use crate::size::Follow;
 use crate::source::{Queue, QueueThen};
 use crate::stream::PoolMap;
 
@@ -73,6 +74,7 @@ use crate::stream::PoolMap;
 pub struct Pool<F: Future, K: ActiveSet = SlotSet> {
     waiting: Queue<F>,
     engine: Engine<K::Of<F>, Keyed<F::Output>>,
+    follow: Follow,
 }
 
 /// The engine of a pool.
@@ -118,7 +120,7 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
     /// assert_eq!(pool.size(), 16);
     /// ```
     pub fn with_set(size: usize, set: K) -> Self {
-        Self { waiting: Queue::new(), engine: Engine::new(size, set.make(), Keyed::new()) }
+        Self { waiting: Queue::new(), engine: Engine::new(size, set.make(), Keyed::new()), follow: Follow::default() }
     }
 
     /// Pushes a future into the queue. Never waits, and never polls.
@@ -348,7 +350,7 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
 
     /// Drives the pool until nothing is waiting or active. The results stay to be taken.
     ///
-    /// On a [paused](Self::pause) pool with a future in the queue it never ends.
+    /// On a [paused](Self::pause) pool with a future in the queue it never ends; there, [`idle`](Self::idle) waits for what runs.
     ///
     /// # Cancel safety
     ///
@@ -374,6 +376,44 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
         poll_fn(|cx| self.run_until(cx, &mut POLL_BUDGET.clone(), &mut |_, _| false)).await;
     }
 
+    /// Drives the pool until nothing is active. The results stay to be taken.
+    ///
+    /// What may start is started meanwhile, whatever the bound on results. So futures are waiting at its end only on a
+    /// [paused](Self::pause) pool: there it waits for what runs, where [`join`](Self::join) would wait for what may not start.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is ready, it has done nothing but drive the pool.
+    ///
+    /// # Panics
+    ///
+    /// If a future does; the others stay in the pool.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::Pool;
+    /// use tokio::time::{Duration, sleep};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// let work = async |ms| { sleep(Duration::from_millis(ms)).await; ms };
+    /// let mut pool = Pool::new(2);
+    /// let _ = pool.map_n([10, 20, 30, 40], work);
+    /// pool.next().await;
+    /// pool.pause();
+    /// pool.idle().await; // what has started, has finished
+    /// assert_eq!((pool.active(), pool.finished(), pool.waiting()), (0, 2, 1));
+    /// # }
+    /// ```
+    #[doc(alias = "drain")]
+    pub async fn idle(&mut self) {
+        let mut is_idle = |engine: &mut PoolEngine<F, K>, queue: &Queue<F>| {
+            engine.law.active() == 0 && (queue.len() == 0 || engine.law.is_paused())
+        };
+        poll_fn(|cx| self.run_until(cx, &mut POLL_BUDGET.clone(), &mut is_idle)).await;
+    }
+
     /// Polls until the condition is reached, or nothing is waiting or active: `Ready(false)`.
     fn run_until(
         &mut self,
@@ -382,20 +422,29 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
         condition: &mut dyn FnMut(&mut PoolEngine<F, K>, &Queue<F>) -> bool,
     ) -> Poll<bool> {
         let mut waiting = &mut self.waiting;
-        let engine = Pin::new(&mut self.engine);
-        engine.run(
+        self.follow.poll(
             cx,
-            Pin::new(&mut waiting),
-            budget,
-            Goal::Until,
-            &mut |engine: Pin<&mut PoolEngine<F, K>>, queue: &&mut Queue<F>, _| condition(engine.get_mut(), queue),
+            Pin::new(&mut self.engine),
+            |engine, size| engine.law.set_size(size),
+            Poll::is_pending,
+            |engine, cx| {
+                let mut condition =
+                    |engine: Pin<&mut PoolEngine<F, K>>, queue: &&mut Queue<F>, _| condition(engine.get_mut(), queue);
+                engine.as_mut().run(cx, Pin::new(&mut waiting), budget, Goal::Until, &mut condition)
+            },
         )
     }
 
     /// Polls until a result is due, or for progress alone. Results are taken by the stream or by nobody, so none is in focus.
     fn run(&mut self, cx: &mut Context<'_>, budget: &mut usize, goal: Goal) -> Poll<bool> {
         let mut waiting = &mut self.waiting;
-        Pin::new(&mut self.engine).run(cx, Pin::new(&mut waiting), budget, goal, &mut Unconditional)
+        self.follow.poll(
+            cx,
+            Pin::new(&mut self.engine),
+            |engine, size| engine.law.set_size(size),
+            |poll| poll.is_pending() || goal == Goal::Progress,
+            |engine, cx| engine.as_mut().run(cx, Pin::new(&mut waiting), budget, goal, &mut Unconditional),
+        )
     }
 
     /// Maps the items through an async function, and returns the results in the order of the items.
@@ -432,11 +481,17 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
         let mut taken = 0;
         poll_fn(|cx| {
             let mut source = QueueThen { queue: &mut self.waiting, items: &mut items, make: &mut f, taken: &mut taken };
-            let engine = Pin::new(&mut self.engine);
             let has_all = |engine: Pin<&mut PoolEngine<F, K>>, source: &QueueThen<'_, F, I::IntoIter, _>, _| {
                 source.is_exhausted() && engine.finished.focus_ended() == *source.taken
             };
-            engine.run(cx, Pin::new(&mut source), &mut POLL_BUDGET.clone(), Goal::Until, &mut { has_all })
+            let mut budget = POLL_BUDGET;
+            self.follow.poll(
+                cx,
+                Pin::new(&mut self.engine),
+                |engine, size| engine.law.set_size(size),
+                Poll::is_pending,
+                |engine, cx| engine.as_mut().run(cx, Pin::new(&mut source), &mut budget, Goal::Until, &mut { has_all }),
+            )
         })
         .await;
         let mut results: Vec<_> = core::iter::from_fn(|| self.engine.finished.pop_focused()).collect();
@@ -516,6 +571,34 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
             return false;
         }
         true
+    }
+
+    /// Drops all futures that are waiting, and returns how many these were. What is active continues, and the results stay to
+    /// be taken.
+    ///
+    /// # Panics
+    ///
+    /// If the destructor of a future does; all are cancelled all the same.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::{FutureExt, StreamExt};
+    /// use futures_pool::Pool;
+    /// use std::future::pending;
+    ///
+    /// let mut pool = Pool::new(1);
+    /// let _ = pool.map_n(0..3, |_| pending::<()>());
+    /// assert!(pool.next().now_or_never().is_none()); // one is active
+    /// assert_eq!(pool.cancel_waiting(), 2);
+    /// assert_eq!((pool.active(), pool.waiting()), (1, 0));
+    /// ```
+    #[doc(alias = "clear_queue")]
+    pub fn cancel_waiting(&mut self) -> usize {
+        let len = self.waiting();
+        self.engine.active.wake();
+        let _waiting = self.waiting.take_all();
+        len
     }
 
     /// Drops all futures that are waiting or active, and returns how many these were. The results stay to be taken.

@@ -3,6 +3,8 @@
 use super::Pool;
 use crate::active::ActiveSet;
 use crate::finished::Finished;
+#[cfg(feature = "std")]
+use crate::size::SharedSize;
 
 impl<F: Future, K: ActiveSet> Pool<F, K> {
     /// Returns how many futures are waiting or active.
@@ -163,12 +165,43 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
     /// assert_eq!(Pool::<Ready<()>>::default().size(), 4);
     /// ```
     pub fn size(&self) -> usize {
-        self.engine.law.size()
+        let law = &self.engine.law;
+        self.follow.size().map_or(law.size(), |size| law.limited(size))
+    }
+
+    /// Has the size follow a [`SharedSize`], in the place of the one that the pool has.
+    ///
+    /// So it can be changed from anywhere while a method has the pool. Growing wakes the task, shrinking lets the surplus finish,
+    /// and [`max_finished`](Self::max_finished) follows, too, unless it was set. [`set_size`](Self::set_size) sets the size that
+    /// is followed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::{Pool, SharedSize};
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let size = SharedSize::new(8);
+    /// let mut pool = Pool::new(1).resized_by(&size);
+    /// assert_eq!(pool.size(), 8);
+    /// size.set(2);
+    /// assert_eq!(pool.size(), 2);
+    /// pool.set_size(4);
+    /// assert_eq!(size.get(), 4);
+    /// assert_eq!(pool.exec(ready("done")).await, "done");
+    /// # });
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn resized_by(mut self, size: &SharedSize) -> Self {
+        self.follow.begin(size);
+        self
     }
 
     /// Changes how many futures may be active at once. A size of 0 is taken as 1.
     ///
-    /// Growing wakes the task that last polled the pool; shrinking lets the surplus finish.
+    /// Growing wakes the task that last polled the pool; shrinking lets the surplus finish, so that more futures than the new
+    /// size are active until then. If the pool follows a `SharedSize`, that is set.
     ///
     /// # Examples
     ///
@@ -182,6 +215,7 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
     /// ```
     pub fn set_size(&mut self, size: usize) {
         self.engine.set_size(size);
+        self.follow.set(size);
     }
 
     /// Returns how many results may be in the pool while its stream starts a future: the size, unless it was set.
@@ -200,7 +234,7 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
     /// assert_eq!(pool.max_finished(), 2);
     /// ```
     pub fn max_finished(&self) -> usize {
-        self.engine.law.max_finished()
+        if self.engine.law.has_bound() { self.engine.law.max_finished() } else { self.size() }
     }
 
     /// Changes how many results may be in the pool while its stream starts a future, the one about to be handed over

@@ -8,8 +8,9 @@ use futures_util::stream::{FusedStream, Stream};
 
 use super::Pool;
 use crate::active::ActiveSet;
-use crate::consumer::stages;
+use crate::consumer::{Consume, PoolItems, stages};
 use crate::engine::{Goal, POLL_BUDGET};
+use crate::future::{IsFuture, PoolFuture};
 use crate::key::Key;
 use crate::progress::{PoolCounts, Progress, debug_counts};
 
@@ -75,12 +76,56 @@ impl<F: Future, K: ActiveSet> Progress for Pool<F, K> {
         this.run(cx, budget, Goal::Progress).map(|_| ())
     }
 
+    fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        let this = self.get_mut();
+        this.engine.finished.unfocus();
+        this.run(cx, budget, Goal::Next).map(|_| ())
+    }
+
     fn polls_used(&self) -> usize {
         self.engine.law.polls_used()
     }
 
     fn counts(&self) -> PoolCounts {
         PoolCounts { active: self.active(), finished: self.finished(), size: self.size() }
+    }
+}
+
+impl<F: Future, K: ActiveSet> Pool<F, K> {
+    /// Hands the results, with their keys, to any consumer of a stream, and runs that to its end; **the pool makes progress
+    /// meanwhile**, within its bound on results.
+    ///
+    /// As [`consume`](crate::PoolMap::consume) on a chain, with the pool borrowed. The stream of items ends when nothing is waiting,
+    /// active or finished; what the consumer has not taken stays in the pool.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it drops the consumer; the pool remains usable, and no result is lost that the consumer has not taken.
+    ///
+    /// # Panics
+    ///
+    /// If the closure, the consumer, or a future of the pool does. The pool remains usable.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures::StreamExt;
+    /// use futures_pool::Pool;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut pool = Pool::new(2);
+    /// let _ = pool.map_n(1..=4, async |x| x * x);
+    /// let two = pool.consume(|items| items.take(2).fold(0, async |sum, (_key, square)| sum + square)).await;
+    /// let rest = pool.consume(|items| items.fold(0, async |sum, (_key, square)| sum + square)).await;
+    /// assert_eq!(two + rest, 30);
+    /// # });
+    /// ```
+    pub fn consume<'a, Consumer, Fut, O>(&'a mut self, consumer: Consumer) -> PoolFuture<Consume<&'a mut Self, Fut>, O>
+    where
+        Consumer: FnOnce(PoolItems<&'a mut Self, (Key, F::Output)>) -> Fut,
+        Fut: IsFuture<Output = O>,
+    {
+        Consume::new(self, consumer)
     }
 }
 

@@ -89,6 +89,27 @@ pub trait Progress: Stream {
         self.poll_progress(cx)
     }
 
+    /// Takes an item that is due, without polling anything; `None` also where only one can be taken at a time.
+    #[doc(hidden)]
+    #[cfg(feature = "alloc")]
+    fn take_another(self: Pin<&mut Self>) -> Option<Self::Item> {
+        None
+    }
+
+    /// `poll_progress`, where so many items were taken by `take_another` that count as if they had not.
+    #[doc(hidden)]
+    #[cfg(feature = "alloc")]
+    fn poll_progress_beside(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize, _taken: usize) -> Poll<()> {
+        self.poll_progress_with_budget(cx, budget)
+    }
+
+    /// Polls until an item is due, which is not taken, or until the end. Only for the streams of a pool themselves.
+    #[doc(hidden)]
+    #[cfg(feature = "alloc")]
+    fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        self.poll_progress_with_budget(cx, budget)
+    }
+
     /// Returns how many polls its calls have used so far, which wraps around: so that they are known also where an adaptor
     /// has called `poll_next`, which has a budget of its own.
     #[doc(hidden)]
@@ -128,6 +149,11 @@ impl<P: Progress + Unpin + ?Sized> Progress for &mut P {
         Pin::new(&mut **self).poll_progress_with_budget(cx, budget)
     }
 
+    #[cfg(feature = "alloc")]
+    fn poll_due(mut self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        Pin::new(&mut **self).poll_due(cx, budget)
+    }
+
     fn polls_used(&self) -> usize {
         (**self).polls_used()
     }
@@ -152,6 +178,11 @@ impl<P: DerefMut<Target: Progress> + Unpin> Progress for Pin<P> {
 
     fn poll_progress_with_budget(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
         self.as_deref_mut().poll_progress_with_budget(cx, budget)
+    }
+
+    #[cfg(feature = "alloc")]
+    fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        self.as_deref_mut().poll_due(cx, budget)
     }
 
     fn polls_used(&self) -> usize {

@@ -444,12 +444,12 @@ impl<T> Gather for IterWait<T> {
         self.results.gathered()
     }
 
-    fn take_all(self: Pin<&mut Self>) -> Vec<Self::Item> {
+    fn take_batch(self: Pin<&mut Self>, most: usize) -> Vec<Self::Item> {
         let Self { arriving, results, .. } = self.get_mut();
         // Nobody waits any more, also where a timer has fired and this has not.
         let _ = arriving.enter(Poll::Ready(()));
         results.ungather();
-        iter::from_fn(|| results.pop()).collect()
+        iter::from_fn(|| results.pop()).take(most).collect()
     }
 }
 

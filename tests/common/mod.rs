@@ -9,6 +9,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use futures::Stream;
 
@@ -55,6 +57,32 @@ pub fn run<F: Future>(future: F) -> F::Output {
             return output;
         }
         assert!(wakes.count() > before, "pending, and nothing will wake it");
+    }
+}
+
+/// Polls a future while it is woken, from any thread, this one being parked meanwhile. A lost wake-up is a failure after a while.
+#[track_caller]
+pub fn run_parked<F: Future>(future: F) -> F::Output {
+    struct Unpark(thread::Thread, AtomicUsize);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.1.fetch_add(1, SeqCst);
+            self.0.unpark();
+        }
+    }
+    let unpark = Arc::new(Unpark(thread::current(), AtomicUsize::new(0)));
+    let waker = Waker::from(Arc::clone(&unpark));
+    let mut future = pin!(future);
+    loop {
+        let before = unpark.1.load(SeqCst);
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        let start = Instant::now();
+        while unpark.1.load(SeqCst) == before {
+            thread::park_timeout(Duration::from_secs(20));
+            assert!(start.elapsed() < Duration::from_secs(20), "a wake-up was lost");
+        }
     }
 }
 

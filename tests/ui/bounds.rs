@@ -16,7 +16,7 @@ fn main() {
     let _ = (0..3).pool_map_inline(Slots::<4>, async |x| x).batches(|_| true); //~ has no room for a batch; use `pool_map`
 
     let fallible = async |x: u8| x.checked_add(1).ok_or("full");
-    let _ = (0..3).pool_map(2, fallible).fail_fast().fail_fast(); //~ `fail_fast` is called once, after `catch_unwind`
+    let _ = (0..3).pool_map(2, fallible).fail_fast().fail_fast(); //~ `fail_fast` is called once, before or after `catch_unwind`
     let _ = (0..3).pool_map(2, fallible).catch_unwind().fail_fast();
 
     makes_progress(stream::iter(0..3)); //~ is not a pool's stream, or does not show the pool in it
