@@ -200,11 +200,11 @@ fn run<P: Gather, W: FnMut(&P::Item) -> bool>(
     budget: &mut usize,
     wanted: Wanted,
 ) -> Poll<Option<Vec<P::Item>>> {
-    if wanted == Wanted::Another {
+    if matches!(wanted, Wanted::Another | Wanted::Taken) {
         return Poll::Ready(None);
     }
     let due = batches.as_mut().poll_due(cx, budget);
-    if wanted.is_progress() {
+    if wanted == Wanted::Progress {
         return batches.project().stream.poll_progress(cx, budget).map(|()| None);
     }
     ready!(due);
@@ -353,12 +353,12 @@ where
     N: FnMut() -> D,
     D: Future,
 {
-    if wanted == Wanted::Another {
+    if matches!(wanted, Wanted::Another | Wanted::Taken) {
         return Poll::Ready(None);
     }
     let due = timed.as_mut().poll_due(cx, budget);
     let mut this = timed.project();
-    if wanted.is_progress() {
+    if wanted == Wanted::Progress {
         return this.batches.project().stream.poll_progress(cx, budget).map(|()| None);
     }
     let more = ready!(due);

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::fmt;
 #[cfg(feature = "std")]
 use core::sync::atomic::Ordering::SeqCst;
-use core::task::{Context, Poll};
+use core::task::Context;
 
 #[cfg(feature = "std")]
 use crate::lock::Lock;
@@ -164,31 +164,24 @@ impl Follow {
         }
     }
 
-    /// Polls a pool, `resize` telling it its size first if that has changed. Where it has to wait, as `waits` tells, its task
-    /// is woken when the size grows.
-    #[inline(always)]
+    /// Before a pool is polled: returns the size that is followed, if the pool does not have it.
+    #[inline]
     #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "none is followed"))]
-    pub(crate) fn poll<E, T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut engine: E,
-        _resize: impl Fn(&mut E, usize),
-        _waits: impl Fn(&Poll<T>) -> bool,
-        mut poll: impl FnMut(&mut E, &mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        loop {
-            #[cfg(feature = "std")]
-            if let Some(size) = self.followed.as_mut().and_then(|followed| followed.changed()) {
-                _resize(&mut engine, size);
-            }
-            let poll = poll(&mut engine, cx);
-            #[cfg(feature = "std")]
-            if let Some(followed) = &self.followed {
-                if _waits(&poll) && followed.changes_before(cx) {
-                    continue;
-                }
-            }
-            return poll;
+    pub(crate) fn changed(&mut self) -> Option<usize> {
+        #[cfg(feature = "std")]
+        if let Some(followed) = &mut self.followed {
+            return followed.changed();
+        }
+        None
+    }
+
+    /// When a pool was polled that has to wait: has its task woken when the size grows, or at once if it has changed meanwhile.
+    #[inline]
+    #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, clippy::needless_pass_by_ref_mut))]
+    pub(crate) fn wait(&self, _cx: &mut Context<'_>) {
+        #[cfg(feature = "std")]
+        if let Some(followed) = &self.followed {
+            followed.wait(_cx);
         }
     }
 }
@@ -196,16 +189,20 @@ impl Follow {
 #[cfg(feature = "std")]
 impl Followed {
     /// Returns the size if the pool does not have it.
+    #[cold]
+    #[inline(never)]
     fn changed(&mut self) -> Option<usize> {
         let size = self.size.get();
         (core::mem::replace(&mut self.known, size) != size).then_some(size)
     }
 
-    /// Has the task woken when the size grows, and returns whether it has changed before that.
+    /// Has the task woken when the size grows, or at once if it has changed meanwhile.
     #[cold]
     #[inline(never)]
-    fn changes_before(&self, cx: &mut Context<'_>) -> bool {
+    fn wait(&self, cx: &mut Context<'_>) {
         self.follower.task.register(cx.waker());
-        self.size.get() != self.known
+        if self.size.get() != self.known {
+            cx.waker().wake_by_ref();
+        }
     }
 }

@@ -102,26 +102,14 @@ pub(crate) enum Wanted {
     /// That there is an item, or something to gather, which is not taken.
     #[cfg(feature = "alloc")]
     Due,
+    /// Progress, while no item is taken: see [`Progress::poll_progress`].
+    Progress,
     /// An item that is due, without anything being polled. `None` also where only one can be taken at a time.
     #[cfg(feature = "alloc")]
     Another,
-    /// Progress, while no item is taken: see [`Progress::poll_progress`].
-    Progress,
-    /// The same, where so many items have been taken that count as if they had not.
+    /// Nothing. The budget says how many items were taken that count from now on as if they had not been.
     #[cfg(feature = "alloc")]
-    ProgressBeside(usize),
-}
-
-impl Wanted {
-    #[inline(always)]
-    pub(crate) fn is_progress(self) -> bool {
-        match self {
-            Self::Progress => true,
-            #[cfg(feature = "alloc")]
-            Self::ProgressBeside(_) => true,
-            _ => false,
-        }
-    }
+    Taken,
 }
 
 /// What is asked of a machine without polling it.
@@ -222,8 +210,16 @@ impl<M, T> Progress for PoolMap<M, T> {
     }
 
     #[cfg(feature = "alloc")]
-    fn poll_progress_beside(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize, taken: usize) -> Poll<()> {
-        self.poll(cx, budget, Wanted::ProgressBeside(taken)).map(|_| ())
+    fn poll_progress_beside(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        budget: &mut usize,
+        taken: usize,
+    ) -> Poll<()> {
+        let _ = self.as_mut().poll(cx, &mut { taken }, Wanted::Taken);
+        let poll = self.as_mut().poll(cx, budget, Wanted::Progress);
+        let _ = self.poll(cx, &mut 0, Wanted::Taken);
+        poll.map(|_| ())
     }
 
     #[cfg(feature = "alloc")]

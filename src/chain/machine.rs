@@ -167,32 +167,31 @@ where
 {
     let mut chain = chain.project();
     #[cfg(feature = "alloc")]
-    match wanted {
-        Wanted::Another => {
-            let results = chain.engine.finished_mut();
-            return Poll::Ready(if R::COUNTS_TAKEN && results.due() > 0 { pop(results) } else { None });
+    if let Wanted::Another | Wanted::Taken = wanted {
+        let results = chain.engine.finished_mut();
+        if wanted == Wanted::Taken {
+            results.count_taken(*budget);
         }
-        Wanted::ProgressBeside(taken) => chain.engine.as_mut().finished_mut().count_taken(taken),
-        _ => {}
+        return Poll::Ready(if R::COUNTS_TAKEN && wanted == Wanted::Another && results.due() > 0 {
+            pop(results)
+        } else {
+            None
+        });
     }
-    let goal = if wanted.is_progress() { Goal::Progress } else { Goal::Next };
-    let poll = chain.follow.poll(
-        cx,
-        chain.engine.as_mut(),
-        |engine, size| engine.as_mut().law_mut().set_size(size),
-        |poll| poll.is_pending() || goal == Goal::Progress,
-        |engine, cx| engine.as_mut().run(cx, chain.source.as_mut(), budget, goal, &mut Unconditional),
-    );
-    #[cfg(feature = "alloc")]
-    if matches!(wanted, Wanted::ProgressBeside(_)) {
-        chain.engine.as_mut().finished_mut().count_taken(0);
+    if let Some(size) = chain.follow.changed() {
+        chain.engine.as_mut().law_mut().set_size(size);
+    }
+    let goal = if wanted == Wanted::Progress { Goal::Progress } else { Goal::Next };
+    let poll = chain.engine.as_mut().run(cx, chain.source.as_mut(), budget, goal, &mut Unconditional);
+    if poll.is_pending() || goal == Goal::Progress {
+        chain.follow.wait(cx);
     }
     match poll {
         Poll::Pending => Poll::Pending,
         Poll::Ready(true) if wanted == Wanted::Item => Poll::Ready(pop(chain.engine.finished_mut())),
         // None of its futures is active, and none will be before a result is taken. But something upstream may be, also after
         // the end of the source.
-        Poll::Ready(_) if wanted.is_progress() => chain.source.poll_progress(cx, budget).map(|()| None),
+        Poll::Ready(_) if wanted == Wanted::Progress => chain.source.poll_progress(cx, budget).map(|()| None),
         Poll::Ready(_) => Poll::Ready(None),
     }
 }

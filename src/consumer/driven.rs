@@ -56,11 +56,11 @@ fn run<S: Progress<Item = T>, T>(
     wanted: Wanted,
 ) -> Poll<Option<T>> {
     #[cfg(feature = "alloc")]
-    if wanted == Wanted::Another {
+    if matches!(wanted, Wanted::Another | Wanted::Taken) {
         return Poll::Ready(None);
     }
     let progress = driven.as_mut().poll_progress(cx, budget);
-    if wanted.is_progress() {
+    if wanted == Wanted::Progress {
         return progress.map(|()| None);
     }
     let this = driven.project();

@@ -46,7 +46,7 @@ impl<S: Set, R: Finished<Output = <S::Future as Future>::Output>> Engine<S, R> {
     /// - `Pending`: it is not; the task will be woken, or has been if the budget is used up.
     ///
     /// `budget` is what is left of the caller's poll budget.
-    #[inline]
+    #[inline(always)]
     #[expect(clippy::too_many_lines, reason = "it stands once in the code of each pool, and so does each thing in it")]
     pub(crate) fn run<Src: Source<S::Future>, C: Condition<Self, Src> + ?Sized>(
         mut self: Pin<&mut Self>,

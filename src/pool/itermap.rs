@@ -37,8 +37,8 @@ impl<'a, F: Future, K: ActiveSet> IterMap<'a, F, K> {
         let count = self.count;
         let poll = match wanted {
             // What it leaves stays in the pool: so each item is taken by itself.
-            Wanted::Another => return Poll::Ready(()),
-            Wanted::Progress | Wanted::ProgressBeside(_) => self.pool.run(cx, budget, Goal::Progress),
+            Wanted::Another | Wanted::Taken => return Poll::Ready(()),
+            Wanted::Progress => self.pool.run_beside(cx, budget, Goal::Progress),
             Wanted::Item => self.pool.run_until(cx, budget, &mut |engine, _| {
                 engine.finished.focused_len() > 0 || engine.finished.focus_ended() == count
             }),
@@ -80,7 +80,7 @@ fn run_keyed<F: Future, K: ActiveSet>(
     let machine = machine.get_mut();
     machine.poll(cx, budget, wanted).map(|()| match wanted {
         Wanted::Item => machine.finished().pop_focused().map(|(number, output)| (Key(number), output)),
-        Wanted::Due | Wanted::Another | Wanted::Progress | Wanted::ProgressBeside(_) => None,
+        _ => None,
     })
 }
 

@@ -73,13 +73,13 @@ impl<F: Future, K: ActiveSet> Progress for Pool<F, K> {
         let this = self.get_mut();
         // What batches that were dropped have gathered counts against the bound on results again.
         this.engine.finished.unfocus();
-        this.run(cx, budget, Goal::Progress).map(|_| ())
+        this.run_beside(cx, budget, Goal::Progress).map(|_| ())
     }
 
     fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
         let this = self.get_mut();
         this.engine.finished.unfocus();
-        this.run(cx, budget, Goal::Next).map(|_| ())
+        this.run_beside(cx, budget, Goal::Next).map(|_| ())
     }
 
     fn polls_used(&self) -> usize {
