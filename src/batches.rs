@@ -114,6 +114,11 @@ pub trait Gather: FusedStream {
     /// Returns how many results are gathered: the batch under way.
     fn gathered(&self) -> usize;
 
+    /// Ready when what is gathered may be handed over: the task of a scope in which this is polled may need a slot for that.
+    fn poll_hand_over(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
     /// Takes all results that are there, gathered or not.
     fn take_all(self: Pin<&mut Self>) -> Vec<Self::Item>;
 
@@ -189,6 +194,7 @@ fn run<P: Gather, W: FnMut(&P::Item) -> bool>(
         return batches.project().stream.poll_progress(cx, budget).map(|()| None);
     }
     ready!(due);
+    ready!(batches.as_mut().project().stream.poll_hand_over(cx));
     Poll::Ready(batches.take_batch())
 }
 
@@ -288,6 +294,7 @@ where
         return this.batches.project().stream.poll_progress(cx, budget).map(|()| None);
     }
     let more = ready!(due);
+    ready!(this.batches.as_mut().project().stream.poll_hand_over(cx));
     // The results leave the pool only after all that may panic.
     this.timer.set(None);
     if more {
