@@ -59,17 +59,22 @@ fn address(control: &Control) -> usize {
 }
 
 impl Arrivals {
+    /// Called when a task is being settled, before its place is pushed: returns which task of this scope has what it has waited
+    /// for by that.
+    pub(super) fn count_down(&self, control: &Control) -> Waiter {
+        self.state.with(|State { awaited, .. }| {
+            awaited.left = awaited.left.saturating_sub(1);
+            let is_over = awaited.left == 0 && awaited.control == address(control);
+            if is_over { awaited.waiter } else { Waiter::NOBODY }
+        })
+    }
+
     /// Called when the task with this place is settled.
-    pub(super) fn push(&self, place: usize, control: &Control) {
-        let (waker, done) = self.state.with(|state| {
+    pub(super) fn push(&self, place: usize) {
+        let waker = self.state.with(|state| {
             state.places.push_back(place);
-            state.awaited.left = state.awaited.left.saturating_sub(1);
-            let is_done = state.awaited.left == 0 && state.awaited.control == address(control);
-            (state.waker.take(), is_done.then_some(state.awaited.waiter))
+            state.waker.take()
         });
-        if let Some(waiter) = done {
-            control.done(waiter);
-        }
         if let Some(waker) = waker {
             wake_and_contain(waker);
         }

@@ -14,7 +14,7 @@ use crate::sync::{Arc, AtomicU8, AtomicUsize};
 
 /// Where a task's output goes, and who waits for it.
 ///
-/// Locks are taken in this order: that of the cell, then that of the [`Control`].
+/// Locks are taken in this order: that of the cell, that of the [`Control`], that of [`Arrivals`].
 pub(super) struct Cell<T> {
     pub(super) number: Number,
     pub(super) control: Arc<Control>,
@@ -97,21 +97,28 @@ impl Number {
 }
 
 impl Notify {
+    /// The task has ended, or is just being settled: returns which task of the scope has what it has waited for.
     #[inline(always)]
-    fn notify(self, control: &Control) {
-        if !matches!(self, Self::Nobody) {
-            self.notify_somebody(control);
+    fn waiter(&self, control: &Control) -> Waiter {
+        match self {
+            Self::Nobody => Waiter::NOBODY,
+            Self::Waker(_, waiter) => *waiter,
+            Self::Arrivals(arrivals, _) => arrivals.count_down(control),
         }
     }
 
-    fn notify_somebody(self, control: &Control) {
+    #[inline(always)]
+    fn notify(self) {
+        if !matches!(self, Self::Nobody) {
+            self.notify_somebody();
+        }
+    }
+
+    fn notify_somebody(self) {
         match self {
             Self::Nobody => {}
-            Self::Waker(waker, waiter) => {
-                control.done(waiter);
-                wake_and_contain(waker);
-            }
-            Self::Arrivals(arrivals, place) => arrivals.push(place, control),
+            Self::Waker(waker, _) => wake_and_contain(waker),
+            Self::Arrivals(arrivals, place) => arrivals.push(place),
         }
     }
 }
@@ -199,12 +206,16 @@ impl<T> Cell<T> {
                 return None;
             }
             let is_active = || self.status.load(Relaxed) == ACTIVE;
-            slot.order = self.control.end_of(self.id(), is_active, || self.status.store(SETTLED, Release))?;
+            let settle = || {
+                self.status.store(SETTLED, Release);
+                slot.notify.waiter(&self.control)
+            };
+            slot.order = self.control.end_of(self.id(), is_active, settle)?;
             slot.result = result.take();
             Some(mem::replace(&mut slot.notify, Notify::Nobody))
         });
         match notify {
-            Some(notify) => notify.notify(&self.control),
+            Some(notify) => notify.notify(),
             None => {
                 self.settle(result, Limit::NotEnded, false);
             }
@@ -240,6 +251,7 @@ impl<T> Cell<T> {
                 }
                 slot.order = state.counts.settled();
                 self.status.store(SETTLED, Release);
+                state.done(&self.control, slot.notify.waiter(&self.control));
                 Some((has_ended, is_cut, claim))
             });
             let (has_ended, is_cut, claim) = settled?;
@@ -254,7 +266,7 @@ impl<T> Cell<T> {
         }
         let Some((notify, is_cut, claim)) = settled else { return false };
         drop(claim);
-        notify.notify(&self.control);
+        notify.notify();
         !is_cut
     }
 
@@ -276,7 +288,7 @@ impl<T> Cell<T> {
     }
 
     /// Returns whether the task has ended, or has only been started if that is enough. If not, `waker` will be woken
-    /// when it has, and when it has ended the scope [told](Control::done) about `waiter`.
+    /// when it has; when it has ended, `waiter` gets a slot or claims one.
     pub(super) fn poll(&self, waker: &Waker, waiter: Waiter, start_is_enough: bool) -> bool {
         self.look_whether_cancelled();
         let mut new = None;

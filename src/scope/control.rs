@@ -46,6 +46,8 @@ pub(super) struct Control {
     sweeping: AtomicU8,
     cut: AtomicUsize,
     cut_waiting: AtomicUsize,
+    /// The thread on which the scope is being polled, or 0.
+    scope_thread: AtomicUsize,
     // Written by whoever polls a task.
     /// The thread on which a task is being polled, or 0; that task; and its waker.
     polling_thread: AtomicUsize,
@@ -113,7 +115,8 @@ impl State {
     /// An operation is over that a task may have waited for.
     pub(super) fn done(&mut self, control: &Control, waiter: Waiter) {
         if waiter != Waiter::NOBODY {
-            let has_room = self.has_room(control);
+            // On another thread, the scope may be starting a task in the slot that is free here.
+            let has_room = control.is_in_scope() && self.has_room(control);
             self.lending.done(waiter, has_room);
         }
     }
@@ -134,6 +137,7 @@ impl Control {
             sweeping: AtomicU8::new(NO_CUT),
             cut: zero(),
             cut_waiting: zero(),
+            scope_thread: zero(),
             polling_thread: zero(),
             polling_task: zero(),
             polling_waker: zero(),
@@ -279,21 +283,37 @@ impl Control {
 
     // Cancelling.
 
-    /// Counts a task that has run to its end, and calls `settle`, unless it was cancelled: by a cut, or by a settlement after
-    /// which it is not active any more. Returns the number of its turn in being settled.
+    /// Counts a task that has run to its end, unless it was cancelled: by a cut, or by a settlement after which it is not active
+    /// any more. Returns the number of its turn in being settled.
+    ///
+    /// `settle` is called to record it, and returns who has waited for that.
     #[inline(always)]
-    pub(super) fn end_of(&self, task: Id, is_active: impl FnOnce() -> bool, settle: impl FnOnce()) -> Option<usize> {
+    pub(super) fn end_of(
+        &self,
+        task: Id,
+        is_active: impl FnOnce() -> bool,
+        settle: impl FnOnce() -> Waiter,
+    ) -> Option<usize> {
         let (order, claim) = self.state.with(|state| {
             if !is_active() || state.counts.is_cut(task, true) {
                 return None;
             }
-            let claim = if state.lending.lenders() == 0 { None } else { self.forget_in(state, task) };
             state.counts.ended();
-            settle();
+            let waiter = settle();
+            let claim = if state.lending.lenders() == 0 { None } else { self.end_of_lender(state, task, waiter) };
             Some((state.counts.settled(), claim))
         })?;
         drop(claim);
         Some(order)
+    }
+
+    /// The same for what is known of the tasks that lend.
+    #[cold]
+    fn end_of_lender(&self, state: &mut State, task: Id, waiter: Waiter) -> Option<Claim> {
+        let claim = state.lending.forget(task);
+        state.done(self, waiter);
+        self.publish(state);
+        claim
     }
 
     /// Takes the tasks that were cancelled and have yet to be dropped.
@@ -361,6 +381,17 @@ impl Control {
     }
 
     // Where a poll is.
+
+    /// Marks the scope as being polled, until the guard is dropped.
+    pub(super) fn enter_scope(&self) -> Mark<'_> {
+        self.scope_thread.store(this_thread(), Relaxed);
+        Mark { thread: &self.scope_thread }
+    }
+
+    /// Returns whether this is called inside a poll of the scope.
+    fn is_in_scope(&self) -> bool {
+        self.scope_thread.load(Relaxed) == this_thread()
+    }
 
     /// Marks a task as being polled, until the guard is dropped.
     #[inline(always)]
@@ -430,14 +461,6 @@ impl Control {
         })
     }
 
-    /// Tells that an operation is over that a task may have waited for.
-    #[inline(always)]
-    pub(super) fn done(&self, waiter: Waiter) {
-        if waiter != Waiter::NOBODY {
-            self.with(|state| state.done(self, waiter));
-        }
-    }
-
     /// Takes all entries of a task back that has ended.
     #[inline(always)]
     pub(super) fn forget(&self, task: Id) {
@@ -445,13 +468,6 @@ impl Control {
             let claim = self.with(|state| state.lending.forget(task));
             drop(claim);
         }
-    }
-
-    #[cold]
-    fn forget_in(&self, state: &mut State, task: Id) -> Option<Claim> {
-        let claim = state.lending.forget(task);
-        self.publish(state);
-        claim
     }
 
     // Serving.
@@ -513,7 +529,7 @@ fn address(waker: &Waker) -> usize {
     waker.data().addr()
 }
 
-/// A task is being polled on this thread.
+/// The scope, or a task, is being polled on this thread.
 pub(super) struct Mark<'a> {
     thread: &'a AtomicUsize,
 }

@@ -13,7 +13,8 @@
 //! - When a poll [ends](Lending::end_poll) with a wait entered, the task is lent; with none, it is not any more, and active.
 //! - A lent task that is woken is polled, slot or not. When what it waits for has come about, it takes a free slot
 //!   [at that moment](Lending::done); if there is none it *claims* one, and the operation stays pending. Claims are served in their
-//!   order, before anything that waits to start.
+//!   order, before anything that waits to start. Only the thread that polls the scope gives slots away, as it is the one that
+//!   starts tasks: where another thread brings it about, the task claims.
 //!
 //! Each poll in which an entry of the first kind is made has a number of its own, the *turn*, so that one that has expired
 //! is known from one that has not.

@@ -73,6 +73,8 @@ impl<Fut: Future<Output = T>, T, B: Future<Output = ()>> ScopeMachine<Fut, T, B>
         let this = self.project();
         let (mut body, tasks) = (this.body, this.tasks);
         assert!(body.is_some() || this.output.is_some(), "`scope` polled after its end");
+        let hub = Arc::clone(&tasks.hub);
+        let _mark = hub.control.enter_scope();
         let mut budget = POLL_BUDGET;
         // Other threads may make requests without end, which take no polls.
         let mut turns = 2 * POLL_BUDGET;

@@ -146,11 +146,7 @@ where
             break;
         }
         if let Some(task) = this.reserved.take() {
-            match this.hand.with(Option::take) {
-                None => this.push(task),
-                // All that waits was cancelled, which is not for what is in hand.
-                Some(future) => this.place(future),
-            }
+            this.leave_hand(task);
             continue;
         }
         let Some(items) = &mut this.items else { break };
@@ -217,6 +213,28 @@ impl<I, G, F: Future, B> Map<'_, '_, I, G, F, B> {
         }
     }
 
+    /// What was in hand has started, or was cancelled before that, as all that waits was, which is not meant for it.
+    fn leave_hand(&mut self, task: Task<F::Output>)
+    where
+        B: TaskBox<F>,
+    {
+        let is_cancelled = task.is_finished();
+        let (future, is_left) = self.hand.with(|hand| {
+            let is_left = hand.is_some();
+            (if is_cancelled { hand.take() } else { None }, is_left)
+        });
+        match future {
+            Some(future) => self.place(future),
+            None => {
+                if is_left {
+                    // Another thread is about to take it.
+                    self.hand = Arc::default();
+                }
+                self.push(task);
+            }
+        }
+    }
+
     fn push(&mut self, task: Task<F::Output>) {
         self.results.push(None);
         self.arriving.push(task);
@@ -230,10 +248,10 @@ impl<I, G, F: Future, B> Drop for Map<'_, '_, I, G, F, B> {
     fn drop(&mut self) {
         self.wait.end(self.scope.control());
         if let Some(task) = &self.reserved {
-            task.cancel_waiting();
-            // Unless it has started.
-            let in_hand = self.hand.with(Option::take);
-            drop(in_hand);
+            if task.cancel_waiting() {
+                let in_hand = self.hand.with(Option::take);
+                drop(in_hand);
+            }
         }
     }
 }

@@ -91,11 +91,9 @@ impl<T> Task<T> {
         self.cell.as_ref().is_some_and(|cell| cell.cancel(Limit::NotEnded))
     }
 
-    /// Cancels the task unless it has started.
-    pub(super) fn cancel_waiting(&self) {
-        if let Some(cell) = &self.cell {
-            cell.cancel(Limit::NotStarted);
-        }
+    /// Cancels the task unless it has started; returns whether it has done so.
+    pub(super) fn cancel_waiting(&self) -> bool {
+        self.cell.as_ref().is_some_and(|cell| cell.cancel(Limit::NotStarted))
     }
 
     /// Returns whether the task has ended: finished, panicked, or cancelled.
