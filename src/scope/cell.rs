@@ -279,11 +279,23 @@ impl<T> Cell<T> {
         cancelled
     }
 
+    /// Returns whether the task has ended, and settles it if it was cancelled by a cut.
+    #[inline(always)]
+    pub(super) fn is_settled_now(&self) -> bool {
+        self.status.load(Acquire) == SETTLED || (self.is_cut() && self.settle_cut())
+    }
+
+    #[cold]
+    fn settle_cut(&self) -> bool {
+        self.settle(None, Limit::NotEnded, false);
+        true
+    }
+
     /// Settles the task if it was cancelled by a cut.
     #[inline(always)]
-    pub(super) fn look_whether_cancelled(&self) {
+    fn look_whether_cancelled(&self) {
         if self.is_cut() {
-            self.settle(None, Limit::NotEnded, false);
+            self.settle_cut();
         }
     }
 

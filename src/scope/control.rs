@@ -46,6 +46,10 @@ pub(super) struct Control {
     sweeping: AtomicU8,
     cut: AtomicUsize,
     cut_waiting: AtomicUsize,
+    /// Whether handles keep the scope from ending.
+    kept: AtomicBool,
+    /// Whether a task has failed, with which the scope ends.
+    failed: AtomicBool,
     /// The thread on which the scope is being polled, or 0.
     scope_thread: AtomicUsize,
     // Written by whoever polls a task.
@@ -123,7 +127,7 @@ impl State {
 }
 
 impl Control {
-    pub(super) fn new(size: usize, scope: Waker) -> Self {
+    pub(super) fn new(size: usize, is_kept: bool, scope: Waker) -> Self {
         let zero = AtomicUsize::default;
         Self {
             size: AtomicUsize::new(size.max(1)),
@@ -137,6 +141,8 @@ impl Control {
             sweeping: AtomicU8::new(NO_CUT),
             cut: zero(),
             cut_waiting: zero(),
+            kept: AtomicBool::new(is_kept),
+            failed: AtomicBool::new(false),
             scope_thread: zero(),
             polling_thread: zero(),
             polling_task: zero(),
@@ -378,6 +384,29 @@ impl Control {
                 self.sweeping.store(NO_CUT, Release);
             }
         });
+    }
+
+    // The end.
+
+    /// A task has failed, and the scope ends with that: all tasks are cancelled.
+    pub(super) fn fail(&self) {
+        self.failed.store(true, Release);
+        self.cancel_all();
+    }
+
+    #[inline(always)]
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Relaxed)
+    }
+
+    /// No handle keeps the scope any more.
+    pub(super) fn release(&self) {
+        self.kept.store(false, Release);
+        self.wake();
+    }
+
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept.load(Acquire)
     }
 
     // Where a poll is.

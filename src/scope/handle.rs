@@ -53,7 +53,20 @@ use crate::sync::Arc;
 #[doc(alias = "AioPool")]
 pub struct Scope<'env, B = BoxFuture<'env, ()>> {
     pub(super) hub: Arc<Hub<B>>,
+    /// Of a scope without a body.
+    keeper: Option<Arc<Keeper>>,
     env: PhantomData<&'env ()>,
+}
+
+/// What the handles share that keep a scope without a body from ending.
+struct Keeper {
+    control: Arc<Control>,
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.control.release();
+    }
 }
 
 /// The handle of a [`local_scope`](super::local_scope): a [`Scope`] whose tasks need not be `Send`.
@@ -149,7 +162,13 @@ where
 
 impl<'env, B> Scope<'env, B> {
     pub(super) fn new(hub: Arc<Hub<B>>) -> Self {
-        Self { hub, env: PhantomData }
+        Self { hub, keeper: None, env: PhantomData }
+    }
+
+    /// Creates the first of the handles that keep the scope from ending.
+    pub(super) fn keeping(hub: Arc<Hub<B>>) -> Self {
+        let keeper = Keeper { control: Arc::clone(&hub.control) };
+        Self { hub, keeper: Some(Arc::new(keeper)), env: PhantomData }
     }
 
     pub(super) fn control(&self) -> &Control {
@@ -177,7 +196,7 @@ impl<'env, B> Scope<'env, B> {
 
 impl<B> Clone for Scope<'_, B> {
     fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.hub))
+        Self { hub: Arc::clone(&self.hub), keeper: self.keeper.clone(), env: PhantomData }
     }
 }
 

@@ -30,6 +30,8 @@ pub struct ScopeMachine<Fut, T, B: Future<Output = ()>> {
     body: Option<Fut>,
     /// The body's output, until the tasks have ended.
     output: Option<T>,
+    /// Returns whether the scope ends with that output at once.
+    is_end: fn(&T) -> bool,
     tasks: Tasks<B>,
 }
 
@@ -64,15 +66,44 @@ const REQUESTS: usize = 1;
 
 impl<Fut: Future<Output = T>, T, B: Future<Output = ()>> ScopeMachine<Fut, T, B> {
     pub(super) fn new<'env>(size: usize, body: impl FnOnce(Scope<'env, B>) -> Fut) -> PoolFuture<Self, T> {
-        let tasks = Tasks::new(size);
-        let body = body(Scope::new(Arc::clone(&tasks.hub)));
-        PoolFuture::new(Self { body: Some(body), output: None, tasks }, Self::run)
+        PoolFuture::new(Self::with_body(size, |scope| body(scope), |_| false), Self::run)
     }
 
-    fn run(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+    /// Creates the machine, and calls the body, whose output may end it at once.
+    pub(super) fn with_body<'env>(
+        size: usize,
+        body: impl FnOnce(Scope<'env, B>) -> Fut,
+        is_end: fn(&T) -> bool,
+    ) -> Self {
+        let tasks = Tasks::new(size, false);
+        let body = body(Scope::new(Arc::clone(&tasks.hub)));
+        Self { body: Some(body), output: None, is_end, tasks }
+    }
+
+    /// Creates a machine without a body, which ends with `output` once no handle is left, or it was closed. Returns the first handle.
+    pub(super) fn without_body(size: usize, output: T) -> (Scope<'static, B>, Self) {
+        let tasks = Tasks::new(size, true);
+        let scope = Scope::keeping(Arc::clone(&tasks.hub));
+        (scope, Self { body: None, output: Some(output), is_end: |_| false, tasks })
+    }
+
+    pub(super) fn control(&self) -> &Control {
+        &self.tasks.hub.control
+    }
+
+    /// Drops the body, and then the tasks, before the end.
+    pub(super) fn abandon(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        let abandon = Abandon { tasks: this.tasks };
+        this.body.set(None);
+        drop(abandon);
+    }
+
+    /// Polls body and tasks. If [a task has failed](Control::fail), it returns `Pending` without more ado.
+    pub(super) fn run(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = self.project();
         let (mut body, tasks) = (this.body, this.tasks);
-        assert!(body.is_some() || this.output.is_some(), "`scope` polled after its end");
+        assert!(body.is_some() || this.output.is_some(), "a scope was polled after its end");
         let hub = Arc::clone(&tasks.hub);
         let _mark = hub.control.enter_scope();
         let mut budget = POLL_BUDGET;
@@ -92,10 +123,17 @@ impl<Fut: Future<Output = T>, T, B: Future<Output = ()>> ScopeMachine<Fut, T, B>
                     body.set(None);
                 }
                 mem::forget(abandon);
+                if this.output.as_ref().is_some_and(|output| (this.is_end)(output)) {
+                    tasks.abandon();
+                    return this.output.take().map_or(Poll::Pending, Poll::Ready);
+                }
                 tasks.look();
             }
             tasks.serve_requests();
             let poll = tasks.poll(cx, &mut budget);
+            if hub.control.has_failed() {
+                return Poll::Pending;
+            }
             if tasks.body_woken || tasks.requests {
                 continue;
             }
@@ -129,10 +167,10 @@ impl<B: Future<Output = ()>> Drop for Abandon<'_, B> {
 impl<B: Future<Output = ()>> Tasks<B> {
     // Without the standard library, a scope and its handles stay on one thread, and an `Arc` is a slower `Rc`.
     #[cfg_attr(not(feature = "std"), allow(clippy::arc_with_non_send_sync))]
-    fn new(size: usize) -> Self {
+    fn new(size: usize, is_kept: bool) -> Self {
         let mut ready = ReadyBits::new();
         let body_waker = ready.waker(BODY);
-        let control = Arc::new(Control::new(size, ready.waker(REQUESTS)));
+        let control = Arc::new(Control::new(size, is_kept, ready.waker(REQUESTS)));
         Self {
             engine: Engine::new(size, SlotSet.make(), Tally::default()),
             queue: Queue::new(),
@@ -238,19 +276,21 @@ impl<B: Future<Output = ()>> Tasks<B> {
             control.serve();
             look(ready, body_woken, requests);
             rounds += 1;
-            (is_idle || rounds >= ROUNDS) && (*body_woken || *requests)
+            control.has_failed() || ((is_idle || rounds >= ROUNDS) && (*body_woken || *requests))
         };
         Pin::new(engine).run(cx, Pin::new(&mut source), budget, Goal::Until, &mut is_wanted_elsewhere)
     }
 
-    /// Ends the scope, unless a task has been spawned meanwhile.
+    /// Ends the scope, unless a task has been spawned meanwhile, or may be by a handle that keeps it.
     fn close(&mut self) -> bool {
+        // In this order: the last handle may have spawned something before it was dropped.
+        let is_kept = self.hub.control.is_kept();
         let closed = self.hub.inbox.with(|inbox| {
-            let is_empty = inbox.tasks.is_empty();
-            if is_empty {
+            let may_close = inbox.tasks.is_empty() && (!is_kept || inbox.accepts != Accepts::Everybodys);
+            if may_close {
                 inbox.accepts = Accepts::Nobodys;
             }
-            is_empty
+            may_close
         });
         if closed {
             self.hub.control.close();

@@ -53,24 +53,32 @@ impl<'env, B> Scope<'env, B> {
         &self,
         items: I,
         f: G,
-    ) -> PoolFuture<Map<'_, 'env, I::IntoIter, G, F, B>, Vec<Result<F::Output, TaskError>>>
+    ) -> PoolFuture<Map<'_, 'env, I::IntoIter, G, F, (), B>, Vec<Result<F::Output, TaskError>>>
     where
         I: IntoIterator,
         G: FnMut(I::Item) -> F,
         F: Future,
         B: TaskBox<F>,
     {
-        let map = Map {
-            scope: self,
-            items: Some(items.into_iter()),
-            make: f,
-            hand: Arc::default(),
-            reserved: None,
-            arriving: Arriving::new(),
-            results: Vec::new(),
-            wait: Wait::new(),
-        };
-        PoolFuture::new(map, run_map::<I::IntoIter, G, F, B>)
+        Map::new(self, items.into_iter(), f, ())
+    }
+}
+
+/// How a future of the closure's becomes that of a task.
+pub(super) trait Wrap<F> {
+    /// The future of the task.
+    type Task: Future;
+
+    /// Makes it.
+    fn wrap<B>(&self, future: F, scope: &Scope<'_, B>) -> Self::Task;
+}
+
+impl<F: Future> Wrap<F> for () {
+    type Task = F;
+
+    #[inline]
+    fn wrap<B>(&self, future: F, _: &Scope<'_, B>) -> F {
+        future
     }
 }
 
@@ -113,11 +121,12 @@ impl<F> fmt::Debug for Held<F> {
 /// As long as there is room, its items become tasks. Otherwise it has one of them *in hand*, with a place in the queue, and
 /// takes the next one when that has started, but not in a poll in which it has found room. So it is in one line with `spawn`,
 /// by turns, holds at most one item that has not started, and learns of the end of its items without a slot.
-pub struct Map<'a, 'env, I, G, F: Future, B> {
+pub struct Map<'a, 'env, I, G, F: Future, W, B> {
     scope: &'a Scope<'env, B>,
     /// `None` after their end.
     items: Option<I>,
     make: G,
+    wrap: W,
     hand: Hand<F>,
     /// The place in the queue of what is in hand. It may have started.
     reserved: Option<Task<F::Output>>,
@@ -127,14 +136,42 @@ pub struct Map<'a, 'env, I, G, F: Future, B> {
     wait: Wait,
 }
 
-fn run_map<I, G, F, B>(
-    map: Pin<&mut Map<'_, '_, I, G, F, B>>,
+impl<'a, 'env, I: Iterator, G, F: Future, W, B> Map<'a, 'env, I, G, F, W, B> {
+    pub(super) fn new<Fut>(
+        scope: &'a Scope<'env, B>,
+        items: I,
+        make: G,
+        wrap: W,
+    ) -> PoolFuture<Self, Vec<Result<F::Output, TaskError>>>
+    where
+        G: FnMut(I::Item) -> Fut,
+        W: Wrap<Fut, Task = F>,
+        B: TaskBox<F>,
+    {
+        let map = Self {
+            scope,
+            items: Some(items),
+            make,
+            wrap,
+            hand: Arc::default(),
+            reserved: None,
+            arriving: Arriving::new(),
+            results: Vec::new(),
+            wait: Wait::new(),
+        };
+        PoolFuture::new(map, run_map::<I, G, Fut, F, W, B>)
+    }
+}
+
+fn run_map<I, G, Fut, F, W, B>(
+    map: Pin<&mut Map<'_, '_, I, G, F, W, B>>,
     cx: &mut Context<'_>,
 ) -> Poll<Vec<Result<F::Output, TaskError>>>
 where
     I: Iterator,
-    G: FnMut(I::Item) -> F,
+    G: FnMut(I::Item) -> Fut,
     F: Future,
+    W: Wrap<Fut, Task = F>,
     B: TaskBox<F>,
 {
     let this = map.get_mut();
@@ -163,6 +200,7 @@ where
         budget -= 1;
         if let Some(item) = items.next() {
             let future = (this.make)(item);
+            let future = this.wrap.wrap(future, this.scope);
             this.place(future);
         } else {
             this.items = None;
@@ -182,7 +220,7 @@ where
     Poll::Ready(mem::take(&mut this.results).into_iter().flatten().collect())
 }
 
-impl<I, G, F: Future, B> Map<'_, '_, I, G, F, B> {
+impl<I, G, F: Future, W, B> Map<'_, '_, I, G, F, W, B> {
     fn is_over(&self) -> bool {
         self.items.is_none() && self.reserved.is_none() && self.arriving.left() == 0
     }
@@ -242,9 +280,9 @@ impl<I, G, F: Future, B> Map<'_, '_, I, G, F, B> {
 }
 
 // Nothing is pinned in it: the futures are in their boxes.
-impl<I, G, F: Future, B> Unpin for Map<'_, '_, I, G, F, B> {}
+impl<I, G, F: Future, W, B> Unpin for Map<'_, '_, I, G, F, W, B> {}
 
-impl<I, G, F: Future, B> Drop for Map<'_, '_, I, G, F, B> {
+impl<I, G, F: Future, W, B> Drop for Map<'_, '_, I, G, F, W, B> {
     fn drop(&mut self) {
         self.wait.end(self.scope.control());
         if let Some(task) = &self.reserved {
@@ -256,7 +294,7 @@ impl<I, G, F: Future, B> Drop for Map<'_, '_, I, G, F, B> {
     }
 }
 
-impl<I, G, F: Future, B> fmt::Debug for Map<'_, '_, I, G, F, B> {
+impl<I, G, F: Future, W, B> fmt::Debug for Map<'_, '_, I, G, F, W, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Map")
             .field("running", &self.arriving.left())

@@ -76,9 +76,11 @@ mod lending;
 mod machine;
 mod map;
 mod settings;
+mod shared;
 mod spawn;
 mod task;
 mod tracked;
+mod try_scope;
 
 #[cfg(feature = "std")]
 use futures_util::future::BoxFuture;
@@ -89,8 +91,14 @@ pub use self::handle::{LocalScope, Scope, TaskBox};
 pub use self::iterwait::{IterWait, KeyedIterWait, iterwait};
 pub use self::join::{Idle, Join};
 use self::machine::ScopeMachine;
+#[cfg(feature = "std")]
+pub use self::shared::shared;
+pub use self::shared::{Driver, LocalDriver, local_shared};
 pub use self::spawn::{Exec, Spawn};
 pub use self::task::Task;
+#[cfg(feature = "std")]
+pub use self::try_scope::try_scope;
+pub use self::try_scope::{LocalTryScope, TryScope, local_try_scope};
 use crate::future::PoolFuture;
 
 /// Runs `body` together with the tasks that it spawns, of which at most `size` are active at once; gives the body's

@@ -251,4 +251,31 @@ impl<B> Scope<'_, B> {
     pub fn is_paused(&self) -> bool {
         self.control().is_paused()
     }
+
+    /// Accepts only what tasks of the scope spawn from now on; what others spawn is [`Cancelled`](super::TaskError::Cancelled)
+    /// immediately. What there is runs to its end, with all that it spawns, and then the [`Driver`](super::Driver) of a
+    /// [`shared`](super::shared) scope ends, whatever handles there still are.
+    ///
+    /// A scope with a body ends as it does otherwise, with its body and its tasks. While a scope is [paused](Self::pause) with
+    /// tasks in the queue, it does not end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::local_shared;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let (pool, driver) = local_shared(1);
+    /// let own = pool.clone();
+    /// let first = pool.spawn_n(async move { own.exec(async { 7 }).await });
+    /// pool.close();
+    /// let late = pool.spawn_n(async {});
+    /// driver.await;
+    /// assert_eq!(first.await.unwrap().unwrap(), 7);
+    /// assert!(late.await.unwrap_err().is_cancelled());
+    /// # });
+    /// ```
+    pub fn close(&self) {
+        self.hub.close();
+    }
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::mem;
 use core::pin::Pin;
-use core::sync::atomic::Ordering::{Acquire, Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
 use core::task::{Context, Poll, Waker};
 
 use futures_util::future::FusedFuture;
@@ -91,6 +91,33 @@ impl<T> Task<T> {
         self.cell.as_ref().is_some_and(|cell| cell.cancel(Limit::NotEnded))
     }
 
+    /// Ties the task to its handle: dropping the handle cancels the task, instead of detaching it.
+    ///
+    /// It is for work that nobody needs when its caller has gone, such as that for a request whose client has closed the
+    /// connection. A task that has ended is not affected.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use futures_pool::local_scope;
+    /// use std::future::pending;
+    /// use tokio::time::{Duration, timeout};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// local_scope(1, async |pool| {
+    ///     let answer = pool.spawn_n(pending::<()>()).cancel_on_drop();
+    ///     assert!(timeout(Duration::from_millis(10), answer).await.is_err());
+    ///     assert!(pool.is_empty());
+    /// })
+    /// .await;
+    /// # }
+    /// ```
+    #[must_use = "dropping it cancels the task"]
+    pub fn cancel_on_drop(mut self) -> Self {
+        self.cancels = true;
+        self
+    }
+
     /// Cancels the task unless it has started; returns whether it has done so.
     pub(super) fn cancel_waiting(&self) -> bool {
         self.cell.as_ref().is_some_and(|cell| cell.cancel(Limit::NotStarted))
@@ -154,8 +181,7 @@ impl<T> Task<T> {
     /// Takes the result, if the task has ended, and the number of its turn in ending.
     pub(super) fn take(&mut self) -> Option<(usize, Result<T, TaskError>)> {
         let cell = self.cell.take()?;
-        cell.look_whether_cancelled();
-        if cell.status.load(Acquire) != SETTLED {
+        if !cell.is_settled_now() {
             self.cell = Some(cell);
             return None;
         }
@@ -197,7 +223,7 @@ impl<T> Future for Task<T> {
         let this = self.get_mut();
         loop {
             let Some(cell) = &this.cell else { panic!("`Task` polled after its end") };
-            if cell.is_settled() {
+            if cell.is_settled_now() {
                 if !this.wait.regain(&cell.control, cx.waker()) {
                     return Poll::Pending;
                 }
