@@ -123,6 +123,8 @@ pub struct Look {
     pub(crate) is_terminated: bool,
     /// How many polls it has used so far; wraps around.
     pub(crate) polls_used: usize,
+    /// How often it has polled all that is upstream, if it does so on each poll; wraps around.
+    pub(crate) visits: usize,
     pub(crate) counts: PoolCounts,
 }
 
@@ -195,8 +197,13 @@ impl<M, T> Progress for PoolMap<M, T> {
         self.look(Want::State).polls_used
     }
 
+    fn visits(&self) -> usize {
+        self.look(Want::State).visits
+    }
+
     fn counts(&self) -> PoolCounts {
-        self.look(Want::State).counts
+        let look = self.look(Want::State);
+        PoolCounts { polls_used: look.polls_used, ..look.counts }
     }
 }
 

@@ -260,26 +260,24 @@ fn a_handle_dropped_by_somebody_else_ends_the_wait() {
 }
 
 #[test]
-fn an_iterwait_over_a_handle_that_was_polled_waits_alone() {
-    // Under its own waker, and under another.
-    for unordered in [false, true] {
-        let mut bench = Bench::new(2);
-        let own = bench.pool.clone();
-        bench.pool.spawn_n(async move {
-            let mut task = own.spawn_n(pending::<()>());
-            if unordered {
-                let mut one: FuturesUnordered<_> = [&mut task].into_iter().collect();
-                assert!(poll_once(&mut one.next()).await.is_pending());
-            } else {
-                assert!(poll_once(&mut task).await.is_pending());
-            }
-            let mut all = iterwait([task]);
-            assert!(poll_once(&mut all.next()).await.is_pending());
-            drop(all);
-            pending::<()>().await;
-        });
-        assert_eq!(bench.rest(), (2, 0, 2));
-    }
+fn an_iterwait_takes_over_from_a_handle_that_was_polled() {
+    // Under another waker, so that the wait would hold until the handle is polled there again.
+    let mut bench = Bench::new(1);
+    let gate = Gate::default();
+    let (own, door) = (bench.pool.clone(), gate.clone());
+    bench.pool.spawn_n(async move {
+        let mut task = own.spawn_n(pending::<()>());
+        let mut one: FuturesUnordered<_> = [&mut task].into_iter().collect();
+        assert!(poll_once(&mut one.next()).await.is_pending());
+        drop(one);
+        let mut all = iterwait([task]);
+        door.pass().await;
+        all.next().await;
+    });
+    bench.pool.spawn_n(pending::<()>());
+    assert_eq!(bench.rest(), (1, 2, 3), "nobody waits for the handle");
+    gate.open();
+    assert_eq!(bench.rest(), (1, 1, 3), "it lends");
 }
 
 #[test]

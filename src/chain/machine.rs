@@ -150,6 +150,7 @@ where
         size_hint: (lower, upper.and_then(|upper| upper.checked_add(inside))),
         is_terminated: inside == 0 && chain.source.is_done(),
         polls_used: chain.engine.law.polls_used().wrapping_add(chain.source.polls_used()),
+        visits: 0,
         counts: chain.counts(),
     }
 }
@@ -315,6 +316,7 @@ impl<Src, S, R: Finished> Chain<Src, S, R> {
             active: self.engine.law.active(),
             finished: self.engine.finished.len(),
             size: self.engine.law.size(),
+            ..PoolCounts::default()
         }
     }
 }

@@ -88,6 +88,7 @@ fn look<F: Future, K: ActiveSet>(machine: &IterMap<'_, F, K>, _: Want) -> Look {
         size_hint: (left, Some(left)),
         is_terminated: left == 0,
         polls_used: machine.pool.engine.law.polls_used(),
+        visits: 0,
         counts: machine.pool.counts(),
     }
 }

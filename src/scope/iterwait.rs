@@ -403,10 +403,12 @@ impl<T> Gather for IterWait<T> {
             size_hint: self.size_hint(),
             is_terminated: self.is_terminated(),
             polls_used: 0,
+            visits: 0,
             counts: PoolCounts {
                 active: self.arriving.left(),
                 finished: self.results.len(),
                 size: self.arriving.len(),
+                ..PoolCounts::default()
             },
         }
     }
