@@ -53,6 +53,7 @@ enum Pushed<T, P> {
 
 impl<B> Inbox<B> {
     /// Takes a task with the next number. Returns whether the scope has to be told.
+    #[inline(always)]
     fn push<T>(&mut self, task: B, cell: &Cell<T>, control: &Control) -> bool {
         cell.spawned(self.next);
         self.tasks.push(task);
@@ -62,13 +63,14 @@ impl<B> Inbox<B> {
     }
 
     /// Returns the number of a task that is not accepted, if it is not.
+    #[inline(always)]
     fn refuse(&mut self, control: &Control) -> Option<u64> {
-        let accepts = match self.accepts {
-            Accepts::Everybodys => true,
-            Accepts::Tasks => control.polling().is_some(),
-            Accepts::Nobodys => false,
-        };
-        if accepts {
+        if self.accepts == Accepts::Everybodys { None } else { self.refuse_others(control) }
+    }
+
+    #[cold]
+    fn refuse_others(&mut self, control: &Control) -> Option<u64> {
+        if self.accepts == Accepts::Tasks && control.polling().is_some() {
             return None;
         }
         self.next += 1;
@@ -93,6 +95,7 @@ impl<B> Hub<B> {
     }
 
     /// Pushes a task, which `pack` makes of a future; gives the future back if there has to be room and is none.
+    #[inline(always)]
     pub(super) fn spawn<F, T>(
         &self,
         future: F,
@@ -149,6 +152,7 @@ impl<B> Hub<B> {
         self.pushed(pushed).ok()
     }
 
+    #[inline(always)]
     fn pushed<T, P>(&self, pushed: Pushed<T, P>) -> Result<Task<T>, P> {
         match pushed {
             Pushed::Yes(cell, announce) => {

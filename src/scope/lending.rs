@@ -300,11 +300,11 @@ impl Lending {
 
     /// An operation was dropped, or continues elsewhere. A task that waits for nothing else is active from now on. Returns
     /// what is to be dropped.
-    pub(super) fn leave(&mut self, waiter: Waiter, key: u64, is_lend: bool) -> (Option<Claim>, Option<Waker>) {
+    pub(super) fn leave(&mut self, waiter: Waiter, op: Op) -> (Option<Claim>, Option<Waker>) {
         let left = self.change(waiter.task, |lender, claims| {
-            lender.leave(waiter.turn, is_lend);
+            lender.leave(waiter.turn, op.is_lend);
             let waker = lender.claim.as_mut().and_then(|claim| {
-                let place = claim.wakers.iter().position(|&(other, ..)| other == key)?;
+                let place = claim.wakers.iter().position(|&(other, ..)| other == op.key)?;
                 Some(claim.wakers.swap_remove(place).2)
             });
             let claim = if lender.waits() { None } else { lender.stop(claims) };
@@ -332,38 +332,47 @@ impl Lending {
 
     /// An operation that is over is polled in its task, which may have lent its slot. With `needs_slot`, it takes one before it
     /// continues. Returns a claim, to be dropped.
+    #[expect(clippy::too_many_arguments)]
     pub(super) fn regain(
         &mut self,
-        wait: &mut Wait,
+        waiter: &mut Waiter,
+        op: &mut Op,
         is_own: bool,
         needs_slot: bool,
         has_room: bool,
+        waker: &Waker,
         new: &mut Option<Waker>,
     ) -> (Regain, Option<Claim>) {
         let first = self.claims.first_key_value().map(|(&key, _)| key);
         let key = self.new_key();
-        let Wait { waiter, key: wait_key, is_lend } = wait;
         let regained = self.change(waiter.task, |lender, claims| {
             let own_key = lender.claim.as_ref().map(|claim| claim.key);
             if !lender.lent || !needs_slot || (has_room && (first.is_none() || first == own_key)) {
-                lender.leave(waiter.turn, *is_lend);
+                lender.leave(waiter.turn, op.is_lend);
                 lender.has_moved = true;
                 let claim = if lender.lent && needs_slot { lender.stop(claims) } else { None };
                 return (Regain::Done, claim);
             }
-            waiter.turn = lender.enter(waiter.turn, is_own, *is_lend);
+            waiter.turn = lender.enter(waiter.turn, is_own, op.is_lend);
             let claim = lender.claim.get_or_insert_with(|| {
                 claims.insert(key, waiter.task);
                 Claim { key, wakers: Vec::new() }
             });
-            if *wait_key == 0 {
-                *wait_key = key;
+            if op.key == 0 {
+                op.key = key << 1;
             }
-            let entry = (*wait_key, waiter.turn);
-            match claim.wakers.iter_mut().find(|(other, ..)| other == wait_key) {
-                Some(old) => old.1 = waiter.turn,
+            match claim.wakers.iter_mut().find(|(other, ..)| *other == op.key) {
+                Some((_, turn, old)) if old.will_wake(waker) => *turn = waiter.turn,
+                Some((_, turn, old)) => match new {
+                    // The old one is dropped later.
+                    Some(new) => {
+                        mem::swap(old, new);
+                        *turn = waiter.turn;
+                    }
+                    None => return (Regain::Waker, None),
+                },
                 None => match new.take() {
-                    Some(waker) => claim.wakers.push((entry.0, entry.1, waker)),
+                    Some(waker) => claim.wakers.push((op.key, waiter.turn, waker)),
                     None => return (Regain::Waker, None),
                 },
             }
@@ -409,78 +418,137 @@ impl Lending {
 ///
 /// The owner takes the entry back with [`end`](Self::end) before this is dropped.
 pub(super) struct Wait {
+    entry: Entry,
+    op: Op,
+}
+
+/// What there is of a [`Wait`] that has an owner who knows the rest.
+#[derive(Clone, Copy)]
+pub(super) struct Entry {
     waiter: Waiter,
-    /// Identifies the operation among those that claim; 0 before it does.
+}
+
+/// What is known of an operation.
+#[derive(Clone, Copy)]
+pub(super) struct Op {
+    /// Identifies it among those of its task that claim a slot; 0 before it does.
     key: u64,
     is_lend: bool,
 }
 
+impl Op {
+    /// Awaiting a task with this number.
+    pub(super) fn task(number: u64) -> Self {
+        Self { key: number << 1 | 1, is_lend: false }
+    }
+}
+
 impl Wait {
     pub(super) const fn new() -> Self {
-        Self { waiter: Waiter::NOBODY, key: 0, is_lend: false }
+        Self { entry: Entry::new(), op: Op { key: 0, is_lend: false } }
     }
 
     /// The wait of `lend`.
     pub(super) const fn lend() -> Self {
-        Self { waiter: Waiter::NOBODY, key: 0, is_lend: true }
+        Self { entry: Entry::new(), op: Op { key: 0, is_lend: true } }
+    }
+
+    /// See [`Entry::begin`].
+    #[inline(always)]
+    pub(super) fn begin(&mut self, control: &Control, waker: &Waker) {
+        self.entry.begin(self.op, control, waker);
+    }
+
+    /// See [`Entry::end`].
+    #[inline(always)]
+    pub(super) fn end(&mut self, control: &Control) {
+        self.entry.end(self.op, control);
+    }
+
+    /// See [`Entry::regain`].
+    #[inline(always)]
+    pub(super) fn regain(&mut self, control: &Control, waker: &Waker) -> bool {
+        self.entry.regain(&mut self.op, control, waker)
+    }
+
+    /// See [`Entry::waiter`].
+    #[inline(always)]
+    pub(super) fn waiter(&self, control: &Control) -> Waiter {
+        self.entry.waiter(control)
+    }
+
+    /// Returns for whom this is entered.
+    pub(super) fn entered(&self) -> Waiter {
+        self.entry.waiter
+    }
+}
+
+impl Entry {
+    pub(super) const fn new() -> Self {
+        Self { waiter: Waiter::NOBODY }
+    }
+
+    fn is_entered(&self) -> bool {
+        self.waiter.turn != NOT
     }
 
     /// Enters that the operation is pending: to be called whenever it is about to return so, before it registers its waker with
     /// what it waits for.
     #[inline(always)]
-    pub(super) fn begin(&mut self, control: &Control, waker: &Waker) {
+    pub(super) fn begin(&mut self, op: Op, control: &Control, waker: &Waker) {
         let task = control.polling();
-        if task.is_some() || self.waiter != Waiter::NOBODY {
-            self.begin_in(control, task, waker);
+        if task.is_some() || self.is_entered() {
+            self.begin_in(op, control, task, waker);
         }
     }
 
     #[cold]
-    fn begin_in(&mut self, control: &Control, task: Option<Id>, waker: &Waker) {
+    fn begin_in(&mut self, op: Op, control: &Control, task: Option<Id>, waker: &Waker) {
         let is_own = control.is_polling_with(waker);
         let is_here = task == Some(self.waiter.task);
         if is_here && !is_own && self.waiter.turn == OTHER {
             return;
         }
         if !is_here {
-            self.end(control);
+            self.end(op, control);
         }
         if let Some(task) = task {
-            self.waiter = control.enter_wait(task, self.waiter, is_own, self.is_lend);
+            self.waiter = control.enter_wait(task, self.waiter, is_own, op.is_lend);
         }
     }
 
     /// Takes the entry back: the operation is dropped, or its task stops waiting for it.
     #[inline(always)]
-    pub(super) fn end(&mut self, control: &Control) {
-        if self.waiter != Waiter::NOBODY {
-            self.end_there(control);
+    pub(super) fn end(&mut self, op: Op, control: &Control) {
+        if self.is_entered() {
+            self.end_there(op, control);
         }
     }
 
     #[cold]
-    fn end_there(&mut self, control: &Control) {
+    fn end_there(&mut self, op: Op, control: &Control) {
         let waiter = mem::replace(&mut self.waiter, Waiter::NOBODY);
-        drop(control.lending(|lending, _| lending.leave(waiter, self.key, self.is_lend)));
+        drop(control.lending(|lending, _| lending.leave(waiter, op)));
     }
 
     /// The operation is over: returns whether it may be ready, as its task has a slot. If not, `waker` will be woken when it has.
     #[inline(always)]
-    pub(super) fn regain(&mut self, control: &Control, waker: &Waker) -> bool {
-        self.waiter == Waiter::NOBODY || self.regain_there(control, waker)
+    pub(super) fn regain(&mut self, op: &mut Op, control: &Control, waker: &Waker) -> bool {
+        !self.is_entered() || self.regain_there(op, control, waker)
     }
 
     #[cold]
-    fn regain_there(&mut self, control: &Control, waker: &Waker) -> bool {
+    fn regain_there(&mut self, op: &mut Op, control: &Control, waker: &Waker) -> bool {
         if control.polling() != Some(self.waiter.task) {
-            self.end(control);
+            self.end(*op, control);
             return true;
         }
         let (is_own, needs_slot) = (control.is_polling_with(waker), !control.is_lending());
         let mut new = None;
         loop {
-            let (regained, dropped) = control
-                .lending(|lending, has_room| lending.regain(self, is_own, needs_slot, has_room, &mut new));
+            let (regained, dropped) = control.lending(|lending, has_room| {
+                lending.regain(&mut self.waiter, op, is_own, needs_slot, has_room, waker, &mut new)
+            });
             drop(dropped);
             match regained {
                 Regain::Done => {
@@ -493,14 +561,10 @@ impl Wait {
         }
     }
 
-    /// Returns for whom this is entered, to be told to [`done`](Control::done) when the operation is over. Nobody, where no slot is needed then.
+    /// Returns for whom this is entered, who gets a slot or claims one when the operation is [over](Lending::done). Nobody, where
+    /// none is needed then.
     #[inline(always)]
     pub(super) fn waiter(&self, control: &Control) -> Waiter {
-        if self.waiter == Waiter::NOBODY || control.is_lending() { Waiter::NOBODY } else { self.waiter }
-    }
-
-    /// Returns for whom this is entered.
-    pub(super) fn entered(&self) -> Waiter {
-        self.waiter
+        if !self.is_entered() || control.is_lending() { Waiter::NOBODY } else { self.waiter }
     }
 }

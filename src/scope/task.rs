@@ -12,7 +12,7 @@ use super::arriving::Arrivals;
 use super::cell::{Cell, Limit, Notify, SETTLED};
 use super::control::Control;
 use super::error::TaskError;
-use super::lending::{Wait, Waiter};
+use super::lending::{Entry, Op, Waiter};
 use crate::key::Key;
 use crate::sync::Arc;
 
@@ -53,14 +53,14 @@ pub struct Task<T> {
     number: u64,
     /// `None` once the result was given.
     cell: Option<Arc<Cell<T>>>,
-    wait: Wait,
+    wait: Entry,
     /// Whether dropping the handle cancels the task.
     cancels: bool,
 }
 
 impl<T> Task<T> {
     pub(super) fn new(cell: Arc<Cell<T>>) -> Self {
-        Self { number: cell.number.get(), cell: Some(cell), wait: Wait::new(), cancels: false }
+        Self { number: cell.number.get(), cell: Some(cell), wait: Entry::new(), cancels: false }
     }
 
     /// Cancels the task, unless it has ended; returns whether it has done so.
@@ -180,12 +180,14 @@ impl<T> Task<T> {
 
     /// Takes the result, if the task has ended, and the number of its turn in ending.
     pub(super) fn take(&mut self) -> Option<(usize, Result<T, TaskError>)> {
-        let cell = self.cell.take()?;
-        if !cell.is_settled_now() {
-            self.cell = Some(cell);
-            return None;
-        }
-        self.wait.end(&cell.control);
+        let cell = self.cell.take_if(|cell| cell.is_settled_now())?;
+        self.wait.end(Op::task(self.number), &cell.control);
+        Self::take_result(cell)
+    }
+
+    /// Takes the result of a task that has ended.
+    #[inline(always)]
+    fn take_result(cell: Arc<Cell<T>>) -> Option<(usize, Result<T, TaskError>)> {
         // Mostly the future is gone by now, and there is no need to lock, or to count out twice.
         match Arc::try_unwrap(cell) {
             Ok(cell) => {
@@ -199,7 +201,7 @@ impl<T> Task<T> {
     /// Takes back that the task inside which the handle was polled waits for it: another does from now on.
     pub(super) fn hand_over(&mut self) {
         if let Some(cell) = &self.cell {
-            self.wait.end(&cell.control);
+            self.wait.end(Op::task(self.number), &cell.control);
         }
     }
 
@@ -223,16 +225,15 @@ impl<T> Future for Task<T> {
         let this = self.get_mut();
         loop {
             let Some(cell) = &this.cell else { panic!("`Task` polled after its end") };
+            let mut op = Op::task(this.number);
             if cell.is_settled_now() {
-                if !this.wait.regain(&cell.control, cx.waker()) {
+                if !this.wait.regain(&mut op, &cell.control, cx.waker()) {
                     return Poll::Pending;
                 }
-                if let Some((_, result)) = this.take() {
-                    return Poll::Ready(result);
-                }
-                continue;
+                let result = this.cell.take().and_then(Self::take_result);
+                return result.map_or(Poll::Pending, |(_, result)| Poll::Ready(result));
             }
-            this.wait.begin(&cell.control, cx.waker());
+            this.wait.begin(op, &cell.control, cx.waker());
             if !cell.poll(cx.waker(), this.wait.waiter(&cell.control), false) {
                 return Poll::Pending;
             }
@@ -252,7 +253,7 @@ impl<T> Unpin for Task<T> {}
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         if let Some(cell) = self.cell.take() {
-            self.wait.end(&cell.control);
+            self.wait.end(Op::task(self.number), &cell.control);
             if self.cancels {
                 cell.cancel(Limit::NotEnded);
             }
