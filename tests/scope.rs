@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use common::{Wakes, run, yield_now};
 use futures::channel::oneshot;
-use futures::future::{FusedFuture, FutureExt, LocalBoxFuture, join, join_all, select};
+use futures::future::{Either, FusedFuture, FutureExt, LocalBoxFuture, join, join_all, select};
 use futures::stream::{FusedStream, FuturesUnordered, Stream, StreamExt};
 use futures_pool::{LocalScope, Task, TaskError, iterwait, local_scope, prelude::*, yield_when};
 use proptest::prelude::*;
@@ -2141,7 +2141,15 @@ enum Step {
     Spawn(Vec<Step>),
     CancelChild(Vec<Step>),
     CancelAll,
+    CancelWaiting,
     SetSize(usize),
+    /// Lends its slot while it yields so often.
+    Lend(usize),
+    /// Lends its slot while it waits for a task that yields so often.
+    LendExec(usize),
+    /// Awaits a child, but not for longer than so many yields; keeps its handle, or not.
+    Within(Vec<Step>, usize, bool),
+    Idle,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -2149,6 +2157,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => Just(Step::Yield),
         1 => (0..5_usize).prop_map(Step::SetSize),
         1 => Just(Step::CancelAll),
+        1 => Just(Step::CancelWaiting),
+        2 => (0..3_usize).prop_map(Step::Lend),
+        1 => (0..3_usize).prop_map(Step::LendExec),
+        1 => Just(Step::Idle),
     ];
     let leaf = prop::collection::vec(leaf, 0..4);
     leaf.prop_recursive(4, 60, 4, |inner| {
@@ -2161,6 +2173,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             2 => many.clone().prop_map(Step::Map),
             2 => (many, 0..4_usize).prop_map(|(many, take)| Step::IterMap(many, take)),
             1 => inner.clone().prop_map(Step::Spawn),
+            2 => (inner.clone(), 0..4_usize, any::<bool>()).prop_map(|(steps, polls, keep)| Step::Within(steps, polls, keep)),
             1 => inner.prop_map(Step::CancelChild),
         ];
         prop::collection::vec(step, 0..5)
@@ -2247,6 +2260,35 @@ fn perform<'env>(pool: LocalScope<'env>, world: &'env World, steps: Vec<Step>) -
                     world.meddled.set(true);
                     pool.cancel_all();
                 }
+                Step::CancelWaiting => drop(pool.cancel_waiting()),
+                Step::Lend(yields) => {
+                    alive.set_running(false);
+                    pool.lend(yield_often(yields)).await;
+                }
+                Step::LendExec(yields) => {
+                    alive.set_running(false);
+                    let _ = pool.lend(async { pool.exec(yield_often(yields)).await }).await;
+                }
+                Step::Within(steps, polls, keep) => {
+                    alive.set_running(false);
+                    let task = pool.spawn_n(child(steps));
+                    if let Either::Right(((), task)) = select(task, pin!(yield_often(polls))).await {
+                        // It continues without a slot, if there is none.
+                        world.meddled.set(true);
+                        if keep {
+                            // From the next poll on, which does not poll the handle, the slot is not lent.
+                            yield_now().await;
+                            alive.set_running(true);
+                            yield_now().await;
+                            alive.set_running(false);
+                            let _ = task.await;
+                        }
+                    }
+                }
+                Step::Idle => {
+                    alive.set_running(false);
+                    pool.idle().await;
+                }
                 Step::SetSize(size) => {
                     world.meddled.set(true);
                     pool.set_size(size);
@@ -2256,6 +2298,12 @@ fn perform<'env>(pool: LocalScope<'env>, world: &'env World, steps: Vec<Step>) -
         }
     }
     .boxed_local()
+}
+
+async fn yield_often(times: usize) {
+    for _ in 0..times {
+        yield_now().await;
+    }
 }
 
 proptest! {
@@ -2276,6 +2324,7 @@ proptest! {
             let woken = hand.wakes.count() > wakes;
             let pool = handle.borrow().clone().expect("the body has been polled");
             prop_assert!(world.meddled.get() || pool.active() <= size);
+            prop_assert!(world.running.get() <= pool.active(), "{} run: {pool:?}", world.running.get());
             if poll.is_ready() {
                 break;
             }
