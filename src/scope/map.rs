@@ -53,7 +53,7 @@ impl<'env, B> Scope<'env, B> {
         &self,
         items: I,
         f: G,
-    ) -> PoolFuture<Map<'_, 'env, I::IntoIter, G, F, (), B>, Vec<Result<F::Output, TaskError>>>
+    ) -> PoolFuture<Map<'_, 'env, I::IntoIter, G, F, F::Output, (), B>, Vec<Result<F::Output, TaskError>>>
     where
         I: IntoIterator,
         G: FnMut(I::Item) -> F,
@@ -121,7 +121,7 @@ impl<F> fmt::Debug for Held<F> {
 /// As long as there is room, its items become tasks. Otherwise it has one of them *in hand*, with a place in the queue, and
 /// takes the next one when that has started, but not in a poll in which it has found room. So it is in one line with `spawn`,
 /// by turns, holds at most one item that has not started, and learns of the end of its items without a slot.
-pub struct Map<'a, 'env, I, G, F: Future, W, B> {
+pub struct Map<'a, 'env, I, G, F, T, W, B> {
     scope: &'a Scope<'env, B>,
     /// `None` after their end.
     items: Option<I>,
@@ -129,14 +129,14 @@ pub struct Map<'a, 'env, I, G, F: Future, W, B> {
     wrap: W,
     hand: Hand<F>,
     /// The place in the queue of what is in hand. It may have started.
-    reserved: Option<Task<F::Output>>,
-    arriving: Arriving<F::Output>,
+    reserved: Option<Task<T>>,
+    arriving: Arriving<T>,
     /// The results by the places of their items.
-    results: Vec<Option<Result<F::Output, TaskError>>>,
+    results: Vec<Option<Result<T, TaskError>>>,
     wait: Wait,
 }
 
-impl<'a, 'env, I: Iterator, G, F: Future, W, B> Map<'a, 'env, I, G, F, W, B> {
+impl<'a, 'env, I: Iterator, G, F: Future, W, B> Map<'a, 'env, I, G, F, F::Output, W, B> {
     pub(super) fn new<Fut>(
         scope: &'a Scope<'env, B>,
         items: I,
@@ -164,7 +164,7 @@ impl<'a, 'env, I: Iterator, G, F: Future, W, B> Map<'a, 'env, I, G, F, W, B> {
 }
 
 fn run_map<I, G, Fut, F, W, B>(
-    map: Pin<&mut Map<'_, '_, I, G, F, W, B>>,
+    map: Pin<&mut Map<'_, '_, I, G, F, F::Output, W, B>>,
     cx: &mut Context<'_>,
 ) -> Poll<Vec<Result<F::Output, TaskError>>>
 where
@@ -220,7 +220,7 @@ where
     Poll::Ready(mem::take(&mut this.results).into_iter().flatten().collect())
 }
 
-impl<I, G, F: Future, W, B> Map<'_, '_, I, G, F, W, B> {
+impl<I, G, F, T, W, B> Map<'_, '_, I, G, F, T, W, B> {
     fn is_over(&self) -> bool {
         self.items.is_none() && self.reserved.is_none() && self.arriving.left() == 0
     }
@@ -234,6 +234,7 @@ impl<I, G, F: Future, W, B> Map<'_, '_, I, G, F, W, B> {
     /// Makes an item a task, or takes it in hand.
     fn place(&mut self, future: F)
     where
+        F: Future<Output = T>,
         B: TaskBox<F>,
     {
         let scope = self.scope;
@@ -252,8 +253,9 @@ impl<I, G, F: Future, W, B> Map<'_, '_, I, G, F, W, B> {
     }
 
     /// What was in hand has started, or was cancelled before that, as all that waits was, which is not meant for it.
-    fn leave_hand(&mut self, task: Task<F::Output>)
+    fn leave_hand(&mut self, task: Task<T>)
     where
+        F: Future<Output = T>,
         B: TaskBox<F>,
     {
         let is_cancelled = task.is_finished();
@@ -273,16 +275,16 @@ impl<I, G, F: Future, W, B> Map<'_, '_, I, G, F, W, B> {
         }
     }
 
-    fn push(&mut self, task: Task<F::Output>) {
+    fn push(&mut self, task: Task<T>) {
         self.results.push(None);
         self.arriving.push(task);
     }
 }
 
 // Nothing is pinned in it: the futures are in their boxes.
-impl<I, G, F: Future, W, B> Unpin for Map<'_, '_, I, G, F, W, B> {}
+impl<I, G, F, T, W, B> Unpin for Map<'_, '_, I, G, F, T, W, B> {}
 
-impl<I, G, F: Future, W, B> Drop for Map<'_, '_, I, G, F, W, B> {
+impl<I, G, F, T, W, B> Drop for Map<'_, '_, I, G, F, T, W, B> {
     fn drop(&mut self) {
         self.wait.end(self.scope.control());
         if let Some(task) = &self.reserved {
@@ -294,7 +296,7 @@ impl<I, G, F: Future, W, B> Drop for Map<'_, '_, I, G, F, W, B> {
     }
 }
 
-impl<I, G, F: Future, W, B> fmt::Debug for Map<'_, '_, I, G, F, W, B> {
+impl<I, G, F, T, W, B> fmt::Debug for Map<'_, '_, I, G, F, T, W, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Map")
             .field("running", &self.arriving.left())

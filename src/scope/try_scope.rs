@@ -395,7 +395,7 @@ impl<'env, E, B> TryScope<'env, E, B> {
         items: I,
         f: G,
     ) -> PoolFuture<
-        Map<'_, 'env, I::IntoIter, G, Fallible<F, T, E>, Arc<Failure<E>>, B>,
+        Map<'_, 'env, I::IntoIter, G, Fallible<F, T, E>, T, Arc<Failure<E>>, B>,
         Vec<Result<T, TaskError>>,
     >
     where
