@@ -1295,4 +1295,20 @@ scope_members! {
     join, Detached, |pool, _ledger| {
         pool.join().await;
     }
+    idle, Detached, |pool, _ledger| {
+        pool.idle().await;
+    }
+    lend, Detached, |pool, _ledger| {
+        for _ in 0..3 {
+            pool.lend(yield_now()).await;
+        }
+    }
+    lend_exec, Unstarted, |pool, ledger| {
+        let job = ledger.own_job();
+        ledger.settle(pool.lend(pool.exec(job)).await);
+    }
+    task_cancelled_on_drop, Cancelled, |pool, ledger| {
+        let task = pool.spawn_n(ledger.own_job()).cancel_on_drop();
+        ledger.settle(task.await);
+    }
 }
