@@ -58,14 +58,14 @@ pub use crate::panic::Panic;
 #[doc(inline)]
 pub use crate::pool::{Keys, Pool};
 pub use crate::progress::Progress;
-#[cfg(feature = "std")]
-#[doc(inline)]
-pub use crate::scope::{scope, shared, try_scope};
 #[cfg(feature = "alloc")]
 #[doc(inline)]
 pub use crate::scope::{
     LocalScope, LocalTryScope, Scope, Task, TaskError, TryScope, iterwait, local_scope, local_shared, local_try_scope,
 };
+#[cfg(feature = "std")]
+#[doc(inline)]
+pub use crate::scope::{scope, shared, try_scope};
 pub use crate::stream::PoolMap;
 
 /// The extension traits: `use futures_pool::prelude::*;`.

@@ -183,7 +183,11 @@ async fn a_retry_that_backs_off_holds_no_slot() {
                 let own = pool.clone();
                 async move {
                     sleep(ms(10)).await;
-                    if lends { own.lend(sleep(ms(100))).await } else { sleep(ms(100)).await }
+                    if lends {
+                        own.lend(sleep(ms(100))).await
+                    } else {
+                        sleep(ms(100)).await
+                    }
                     sleep(ms(10)).await;
                 }
             });
@@ -199,16 +203,19 @@ async fn a_retry_that_backs_off_holds_no_slot() {
 
 #[test]
 fn outside_of_a_task_it_just_runs_the_future() {
-    assert_eq!(run(local_scope(1, async |pool| {
-        let stuck = pool.spawn(pending::<()>()).await;
-        let seven = pool.lend(async {
-            yield_now().await;
-            7
-        });
-        let seven = seven.await;
-        stuck.cancel();
-        seven
-    })), 7);
+    assert_eq!(
+        run(local_scope(1, async |pool| {
+            let stuck = pool.spawn(pending::<()>()).await;
+            let seven = pool.lend(async {
+                yield_now().await;
+                7
+            });
+            let seven = seven.await;
+            stuck.cancel();
+            seven
+        })),
+        7
+    );
     let ended = run(local_scope(1, async |pool| pool));
     assert_eq!(run(ended.lend(ready(1))), 1);
 }
@@ -418,7 +425,10 @@ async fn idle_counts_who_lends_by_lend_and_who_claims_but_not_who_waits_for_the_
         assert_eq!((start.elapsed(), pool.len()), (ms(50), 0));
         // It waits for a task that cannot start.
         let own = pool.clone();
-        pool.spawn_n(async move { own.lend(sleep(ms(10))).await; own.exec(async {}).await.unwrap() });
+        pool.spawn_n(async move {
+            own.lend(sleep(ms(10))).await;
+            own.exec(async {}).await.unwrap()
+        });
         sleep(ms(1)).await;
         pool.pause();
         pool.idle().await;

@@ -254,7 +254,7 @@ fn nested_scopes_fail_alone_or_together() {
 
 #[test]
 fn tasks_spawn_more_of_them_and_lend() {
-    fn count<'env>(pool: LocalTryScope<'env, u32>, depth: u32) -> LocalBoxFuture<'env, Result<u32, u32>> {
+    fn count(pool: LocalTryScope<'_, u32>, depth: u32) -> LocalBoxFuture<'_, Result<u32, u32>> {
         Box::pin(async move {
             if depth == 0 {
                 return Ok(1);
@@ -266,7 +266,8 @@ fn tasks_spawn_more_of_them_and_lend() {
         })
     }
     for size in 1..4 {
-        let nodes = |depth| run(local_try_scope(size, async |pool| Ok(pool.exec(count(pool.clone(), depth)).await.unwrap())));
+        let nodes =
+            |depth| run(local_try_scope(size, async |pool| Ok(pool.exec(count(pool.clone(), depth)).await.unwrap())));
         assert_eq!((nodes(1), nodes(2), nodes(3)), (Ok(4), Err(13), Err(13)));
     }
 }
@@ -343,6 +344,7 @@ fn polling_after_the_end_panics() {
 
 #[test]
 fn it_is_send_with_what_it_is_given() {
+    fn is_shared<T: Send + Sync + Clone>() {}
     fn is_send<T: Send>(value: T) -> T {
         value
     }
@@ -356,7 +358,6 @@ fn it_is_send_with_what_it_is_given() {
         Ok(sum)
     }));
     assert!(run(pin!(scope)).is_err());
-    fn is_shared<T: Send + Sync + Clone>() {}
     is_shared::<TryScope<'static, String>>();
 }
 

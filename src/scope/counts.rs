@@ -71,7 +71,6 @@ impl Counts {
         spawned.wrapping_sub(self.passed)
     }
 
-
     pub(super) fn active(&self, lent: usize) -> usize {
         debug_assert!(lent <= self.live, "only live tasks lend");
         self.live - lent

@@ -160,7 +160,7 @@ where
     }
 }
 
-impl<'env, B> Scope<'env, B> {
+impl<B> Scope<'_, B> {
     pub(super) fn new(hub: Arc<Hub<B>>) -> Self {
         Self { hub, keeper: None, env: PhantomData }
     }

@@ -90,7 +90,7 @@ struct OfScope {
 /// Those inside whose tasks the stream is polled are found by asking each: with very many scopes, that is what a poll costs.
 #[derive(Default)]
 struct Scopes {
-    scopes: Vec<OfScope>,
+    all: Vec<OfScope>,
     /// Where each is, by its address, if there are several.
     places: HashMap<u64, usize, BuildHasherDefault<NumberHasher>>,
     /// That of each task, if there are several.
@@ -101,38 +101,38 @@ impl Scopes {
     /// Adds a task: the one after those that were added before.
     fn push(&mut self, control: &Arc<Control>) {
         let is_same = |scope: &OfScope| Arc::ptr_eq(&scope.control, control);
-        if self.scopes.len() == 1 && self.of_tasks.is_empty() {
-            if is_same(&self.scopes[0]) {
-                self.scopes[0].left += 1;
+        if self.all.len() == 1 && self.of_tasks.is_empty() {
+            if is_same(&self.all[0]) {
+                self.all[0].left += 1;
                 return;
             }
-            self.places.insert(address(&self.scopes[0].control), 0);
-            self.of_tasks.resize(self.scopes[0].left, 0);
+            self.places.insert(address(&self.all[0].control), 0);
+            self.of_tasks.resize(self.all[0].left, 0);
         }
-        let place = if self.scopes.is_empty() {
+        let place = if self.all.is_empty() {
             0
         } else {
-            let next = self.scopes.len();
+            let next = self.all.len();
             let place = *self.places.entry(address(control)).or_insert(next);
             self.of_tasks.push(place);
             place
         };
-        if place == self.scopes.len() {
-            self.scopes.push(OfScope { control: Arc::clone(control), wait: Wait::new(), left: 0 });
+        if place == self.all.len() {
+            self.all.push(OfScope { control: Arc::clone(control), wait: Wait::new(), left: 0 });
         }
-        self.scopes[place].left += 1;
+        self.all[place].left += 1;
     }
 
     /// The task with this place has ended.
     fn ended(&mut self, task: usize) {
         let place = self.of_tasks.get(task).copied().unwrap_or(0);
-        self.scopes[place].left -= 1;
+        self.all[place].left -= 1;
     }
 
     /// Enters that the caller waits for the next result. Returns what that is for the task that it is polled in.
     fn begin(&mut self, waker: &Waker) -> Awaited {
         let mut awaited = Awaited::default();
-        for OfScope { control, wait, left } in &mut self.scopes {
+        for OfScope { control, wait, left } in &mut self.all {
             if *left > 0 {
                 wait.begin(control, waker);
                 let new = Awaited::new(control, wait.waiter(control), 1);
@@ -149,12 +149,16 @@ impl Scopes {
     /// Returns whether the caller, who has what it waited for, may continue.
     fn regain(&mut self, waker: &Waker) -> bool {
         // All of them, so that each knows.
-        self.scopes.iter_mut().fold(true, |all, scope| scope.wait.regain(&scope.control, waker) && all)
+        let mut all = true;
+        for scope in &mut self.all {
+            all &= scope.wait.regain(&scope.control, waker);
+        }
+        all
     }
 
     /// The caller does not wait.
     fn end(&mut self) {
-        for scope in &mut self.scopes {
+        for scope in &mut self.all {
             scope.wait.end(&scope.control);
         }
     }

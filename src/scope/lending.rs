@@ -54,6 +54,7 @@ struct Share {
 }
 
 /// A task that waits, or has lent its slot.
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate fact")]
 struct Lender {
     /// The turn of the latest poll.
     turn: usize,
@@ -393,7 +394,7 @@ impl Lending {
     /// Gives a free slot to the first that claims one. Returns whom to wake.
     pub(super) fn grant(&mut self) -> Option<impl Iterator<Item = Waker> + use<>> {
         let (_, task) = self.claims.pop_first()?;
-        let claim = self.change(task, |lender, claims| lender.stop(claims)).flatten();
+        let claim = self.change(task, Lender::stop).flatten();
         Some(claim.into_iter().flat_map(|claim| claim.wakers).map(|(_, _, waker)| waker))
     }
 

@@ -66,7 +66,7 @@ const REQUESTS: usize = 1;
 
 impl<Fut: Future<Output = T>, T, B: Future<Output = ()>> ScopeMachine<Fut, T, B> {
     pub(super) fn new<'env>(size: usize, body: impl FnOnce(Scope<'env, B>) -> Fut) -> PoolFuture<Self, T> {
-        PoolFuture::new(Self::with_body(size, |scope| body(scope), |_| false), Self::run)
+        PoolFuture::new(Self::with_body(size, body, |_| false), Self::run)
     }
 
     /// Creates the machine, and calls the body, whose output may end it at once.

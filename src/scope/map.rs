@@ -263,16 +263,14 @@ impl<I, G, F, T, W, B> Map<'_, '_, I, G, F, T, W, B> {
             let is_left = hand.is_some();
             (if is_cancelled { hand.take() } else { None }, is_left)
         });
-        match future {
-            Some(future) => self.place(future),
-            None => {
-                if is_left {
-                    // Another thread is about to take it.
-                    self.hand = Arc::default();
-                }
-                self.push(task);
-            }
+        if let Some(future) = future {
+            return self.place(future);
         }
+        if is_left {
+            // Another thread is about to take it.
+            self.hand = Arc::default();
+        }
+        self.push(task);
     }
 
     fn push(&mut self, task: Task<T>) {
@@ -304,4 +302,3 @@ impl<I, G, F, T, W, B> fmt::Debug for Map<'_, '_, I, G, F, T, W, B> {
             .finish_non_exhaustive()
     }
 }
-

@@ -7,7 +7,9 @@ use core::task::{Context, Poll};
 
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 
-use super::handle::{LocalScope, Scope};
+use super::handle::LocalScope;
+#[cfg(feature = "std")]
+use super::handle::Scope;
 use super::machine::ScopeMachine;
 
 /// Makes a scope without a body: a handle to be cloned to wherever tasks are spawned, as the state of a server, and a

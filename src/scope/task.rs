@@ -274,4 +274,3 @@ impl<T> fmt::Debug for Task<T> {
             .finish_non_exhaustive()
     }
 }
-

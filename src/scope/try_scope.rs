@@ -140,13 +140,7 @@ pub struct Failure<E> {
 impl<E> Failure<E> {
     /// Ends the scope with an error, unless it does already.
     fn fail(&self, error: E, control: &Control) {
-        let unused = self.error.with(|first| match first {
-            Some(_) => Some(error),
-            None => {
-                *first = Some(error);
-                None
-            }
-        });
+        let unused = self.error.with(|first| if first.is_none() { first.replace(error) } else { Some(error) });
         control.fail();
         drop(unused);
     }
@@ -394,10 +388,7 @@ impl<'env, E, B> TryScope<'env, E, B> {
         &self,
         items: I,
         f: G,
-    ) -> PoolFuture<
-        Map<'_, 'env, I::IntoIter, G, Fallible<F, T, E>, T, Arc<Failure<E>>, B>,
-        Vec<Result<T, TaskError>>,
-    >
+    ) -> PoolFuture<Map<'_, 'env, I::IntoIter, G, Fallible<F, T, E>, T, Arc<Failure<E>>, B>, Vec<Result<T, TaskError>>>
     where
         I: IntoIterator,
         G: FnMut(I::Item) -> F,
