@@ -184,9 +184,9 @@ async fn a_retry_that_backs_off_holds_no_slot() {
                 async move {
                     sleep(ms(10)).await;
                     if lends {
-                        own.lend(sleep(ms(100))).await
+                        own.lend(sleep(ms(100))).await;
                     } else {
-                        sleep(ms(100)).await
+                        sleep(ms(100)).await;
                     }
                     sleep(ms(10)).await;
                 }
@@ -427,7 +427,7 @@ async fn idle_counts_who_lends_by_lend_and_who_claims_but_not_who_waits_for_the_
         let own = pool.clone();
         pool.spawn_n(async move {
             own.lend(sleep(ms(10))).await;
-            own.exec(async {}).await.unwrap()
+            own.exec(async {}).await.unwrap();
         });
         sleep(ms(1)).await;
         pool.pause();

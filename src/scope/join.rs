@@ -13,7 +13,7 @@ impl<'env, B> Scope<'env, B> {
     ///
     /// Tasks spawned meanwhile are waited for, too. The scope does the same by itself when its body has ended. While it
     /// is [paused](Self::pause) with tasks in the queue, this does not end; nor does it inside a task that another one waits
-    /// for, other than by a join.
+    /// for, other than by a join. It ends in any case when the scope has gone.
     ///
     /// # Cancel safety
     ///

@@ -42,8 +42,12 @@ impl<'env, B> Scope<'env, B> {
     /// Waits for a free slot, starts the task in it, and gives its handle.
     ///
     /// It is first come, first served: the task goes to the end of the queue, and is counted as waiting, until it
-    /// starts. Inside a task of the same scope it never waits, since the slots could all be held by tasks that do. On a
-    /// [paused](Self::pause) scope it waits until that is resumed.
+    /// starts. On a [paused](Self::pause) scope it waits until that is resumed.
+    ///
+    /// Inside a task of the same scope it never waits, since the slots could all be held by tasks that do. So a loop of it
+    /// there queues all that it spawns: await the handles, or use [`map`](Self::map), which takes an item only as room comes.
+    ///
+    /// What is put around the future runs from now on, and not only when it starts: see [timeouts](super#what-a-handle-may-do-where).
     ///
     /// # Cancel safety
     ///
@@ -98,7 +102,7 @@ impl<'env, B> Scope<'env, B> {
         self.hub.spawn(future, true, |future| self.pack(future))
     }
 
-    /// Runs a task and waits for its output.
+    /// Runs a task and waits for its output. Inside a task of the same scope, the slot of that is lent meanwhile.
     ///
     /// # Errors
     ///

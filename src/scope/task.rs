@@ -125,6 +125,8 @@ impl<T> Task<T> {
 
     /// Returns whether the task has ended: finished, panicked, or cancelled.
     ///
+    /// Inside a task that awaits it and has no slot, the handle may still be [pending](super#lending).
+    ///
     /// # Examples
     ///
     /// ```
