@@ -114,6 +114,11 @@ pub trait Gather: FusedStream {
     /// Returns how many results are gathered: the batch under way.
     fn gathered(&self) -> usize;
 
+    /// Ready when what is gathered may be handed over: the task of a scope in which this is polled may need a slot for that.
+    fn poll_hand_over(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
     /// Takes the results that are there, gathered or not, but at most so many, which are at least those gathered.
     fn take_batch(self: Pin<&mut Self>, most: usize) -> Vec<Self::Item>;
 
@@ -208,6 +213,7 @@ fn run<P: Gather, W: FnMut(&P::Item) -> bool>(
         return batches.project().stream.poll_progress(cx, budget).map(|()| None);
     }
     ready!(due);
+    ready!(batches.as_mut().project().stream.poll_hand_over(cx));
     Poll::Ready(if wanted == Wanted::Due { None } else { batches.take_batch() })
 }
 
@@ -362,6 +368,7 @@ where
         return this.batches.project().stream.poll_progress(cx, budget).map(|()| None);
     }
     let more = ready!(due);
+    ready!(this.batches.as_mut().project().stream.poll_hand_over(cx));
     if wanted == Wanted::Due {
         return Poll::Ready(None);
     }

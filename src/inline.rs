@@ -552,7 +552,12 @@ where
     }
 
     fn counts(&self) -> PoolCounts {
-        PoolCounts { active: self.active(), finished: self.finished(), size: self.size() }
+        PoolCounts {
+            active: self.active(),
+            finished: self.finished(),
+            size: self.size(),
+            polls_used: Progress::polls_used(self),
+        }
     }
 }
 

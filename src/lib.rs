@@ -63,12 +63,14 @@ pub use crate::panic::Panic;
 #[doc(inline)]
 pub use crate::pool::{Keys, Pool};
 pub use crate::progress::Progress;
-#[cfg(feature = "std")]
-#[doc(inline)]
-pub use crate::scope::scope;
 #[cfg(feature = "alloc")]
 #[doc(inline)]
-pub use crate::scope::{LocalScope, Scope, Task, TaskError, iterwait, local_scope};
+pub use crate::scope::{
+    LocalScope, LocalTryScope, Scope, Task, TaskError, TryScope, iterwait, local_scope, local_shared, local_try_scope,
+};
+#[cfg(feature = "std")]
+#[doc(inline)]
+pub use crate::scope::{scope, shared, try_scope};
 #[cfg(feature = "std")]
 pub use crate::size::SharedSize;
 pub use crate::stream::PoolMap;

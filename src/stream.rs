@@ -133,6 +133,8 @@ pub struct Look {
     pub(crate) polls_used: usize,
     /// How many items were pulled and have not started.
     pub(crate) waiting: usize,
+    /// How often it has polled all that is upstream, if it does so on each poll; wraps around.
+    pub(crate) visits: usize,
     pub(crate) counts: PoolCounts,
 }
 
@@ -231,8 +233,13 @@ impl<M, T> Progress for PoolMap<M, T> {
         self.look(Want::State).polls_used
     }
 
+    fn visits(&self) -> usize {
+        self.look(Want::State).visits
+    }
+
     fn counts(&self) -> PoolCounts {
-        self.look(Want::State).counts
+        let look = self.look(Want::State);
+        PoolCounts { polls_used: look.polls_used, ..look.counts }
     }
 }
 

@@ -1042,7 +1042,7 @@ impl Ledger {
             for &id in &*self.own.lock().unwrap() {
                 let stops = match left {
                     Left::Unstarted => !self.lab.was_started(id),
-                    Left::Detached => false,
+                    Left::Detached | Left::DetachedButOne => false,
                     Left::Cancelled => !self.lab.has_finished(id),
                 };
                 if stops {
@@ -1074,6 +1074,8 @@ enum Left {
     Unstarted,
     /// Its tasks are detached.
     Detached,
+    /// They are detached, but what it has in hand is dropped.
+    DetachedButOne,
     /// Its tasks are cancelled.
     Cancelled,
 }
@@ -1147,9 +1149,11 @@ macro_rules! scope_members {
                                 match place {
                                     Place::Body => ended.store(usize::from(cut.await), SeqCst),
                                     Place::Task => {
-                                        let own = ledger.clone();
+                                        let (inner, own) = (pool.clone(), ledger.clone());
                                         let task = async move {
                                             ended.store(usize::from(cut.await), SeqCst);
+                                            // It may have stopped waiting while another had its slot.
+                                            inner.lend(yield_now()).await;
                                             // It waits for nobody any more, so that its slot is its own.
                                             own.lab.deliver(own.job().await);
                                         };
@@ -1209,11 +1213,13 @@ impl Ledger {
         for &id in &*self.stopped.lock().unwrap() {
             assert!(!self.lab.has_finished(id), "{what}: {id} continues");
         }
+        let unstarted = own.iter().filter(|&&id| !self.lab.was_started(id)).count();
+        assert!(left != Left::DetachedButOne || unstarted <= 1, "{what}: {unstarted} are dropped");
         for (id, stage) in self.lab.undelivered(self.pool) {
             let is_own = own.contains(&id);
             assert!(is_own && (!ended || left == Left::Unstarted), "{what}: {id} is lost");
             let may_be_gone = match left {
-                Left::Unstarted => !self.lab.was_started(id),
+                Left::Unstarted | Left::DetachedButOne => !self.lab.was_started(id),
                 Left::Detached => false,
                 Left::Cancelled => true,
             };
@@ -1298,7 +1304,7 @@ scope_members! {
         let task = pool.spawn_n(ledger.own_job());
         ledger.settle(task.await);
     }
-    map, Detached, |pool, ledger| {
+    map, DetachedButOne, |pool, ledger| {
         let items = ledger.lab.source(ledger.pool, 4);
         for result in pool.map(items, |_| ledger.own_job()).await {
             ledger.settle(result);
@@ -1337,5 +1343,21 @@ scope_members! {
     }
     join, Detached, |pool, _ledger| {
         pool.join().await;
+    }
+    idle, Detached, |pool, _ledger| {
+        pool.idle().await;
+    }
+    lend, Detached, |pool, _ledger| {
+        for _ in 0..3 {
+            pool.lend(yield_now()).await;
+        }
+    }
+    lend_exec, Unstarted, |pool, ledger| {
+        let job = ledger.own_job();
+        ledger.settle(pool.lend(pool.exec(job)).await);
+    }
+    task_cancelled_on_drop, Cancelled, |pool, ledger| {
+        let task = pool.spawn_n(ledger.own_job()).cancel_on_drop();
+        ledger.settle(task.await);
     }
 }

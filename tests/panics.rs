@@ -1059,6 +1059,8 @@ mod scopes {
             Actor::future("spawn", pool.spawn(bench.job()).then(|task| task), settle),
             Actor::future("task", pool.spawn_n(bench.job()), settle),
             Actor::future("another join", pool.join(), |()| {}),
+            Actor::future("idle", pool.idle(), |()| {}),
+            Actor::future("lend", pool.lend(pool.exec(bench.job())), settle),
         ];
         for name in ["map", "another map"] {
             if let Some(map) = bench.guard(|| pool.map(bench.items(), |_| bench.make())) {

@@ -1103,3 +1103,59 @@ async fn a_chain_of_three_stages_with_borrowed_items_inside_tokio_spawn() {
     });
     assert_eq!(total.await.unwrap(), 90);
 }
+
+#[test]
+fn driven_many_times_over_polls_what_is_upstream_a_few_times_a_call() {
+    /// A stream that never has an item, or one at each poll; counts its polls.
+    struct Counted<'a> {
+        polls: &'a Cell<usize>,
+        items: u32,
+    }
+
+    impl Stream for Counted<'_> {
+        type Item = u32;
+
+        fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u32>> {
+            self.polls.set(self.polls.get() + 1);
+            if self.items == 0 {
+                return Poll::Pending;
+            }
+            self.items -= 1;
+            Poll::Ready(Some(self.items))
+        }
+    }
+
+    impl Progress for Counted<'_> {
+        fn poll_progress(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            self.polls.set(self.polls.get() + 1);
+            Poll::Pending
+        }
+    }
+
+    for (levels, items) in [(1, 0), (4, 0), (40, 0), (1, 5), (40, 5)] {
+        let polls = &Cell::new(0);
+        let mut stream: Pin<Box<dyn Progress<Item = u32> + '_>> = Box::pin(Counted { polls, items });
+        for _ in 0..levels {
+            stream = Box::pin(stream.map(|x| x).driven());
+        }
+        let (mut calls, mut seen) = (0, 0);
+        let (wakes, waker) = Wakes::new();
+        loop {
+            // Progress first, as consumers that are busy do.
+            let before = wakes.count();
+            assert!(stream.as_mut().poll_progress(&mut Context::from_waker(&waker)).is_pending());
+            calls += 1;
+            if wakes.count() > before {
+                continue;
+            }
+            calls += 1;
+            if stream.as_mut().poll_next(&mut Context::from_waker(&waker)).is_pending() {
+                break;
+            }
+            seen += 1;
+        }
+        assert_eq!(seen, items, "no item is lost, and none is late");
+        assert!(polls.get() <= 2 * calls, "{levels} levels: {} polls in {calls} calls", polls.get());
+        assert!(calls <= 200, "{levels} levels: {calls} calls");
+    }
+}

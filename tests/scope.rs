@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use common::{Wakes, run, yield_now};
 use futures::channel::oneshot;
-use futures::future::{FusedFuture, FutureExt, LocalBoxFuture, join, join_all, select};
+use futures::future::{Either, FusedFuture, FutureExt, LocalBoxFuture, join, join_all, select};
 use futures::stream::{FusedStream, FuturesUnordered, Stream, StreamExt};
 use futures_pool::{LocalScope, Task, TaskError, iterwait, local_scope, prelude::*, yield_when};
 use proptest::prelude::*;
@@ -550,8 +550,8 @@ fn map_keeps_the_order_and_takes_items_as_room_comes() {
         }));
         let results: Vec<_> = results.into_iter().map(Result::unwrap).collect();
         assert_eq!(results, (0..100).collect::<Vec<_>>());
-        // One poll starts at most 64.
-        assert!(most.get() <= size && most.get() >= size.min(64), "size {size}: {}", most.get());
+        // One poll starts at most 64. One item may be in hand.
+        assert!(most.get() <= size + 1 && most.get() >= size.min(64), "size {size}: {}", most.get());
     }
 }
 
@@ -1082,37 +1082,39 @@ fn claims_of_slots_are_served_in_their_order() {
 }
 
 #[test]
-fn a_task_woken_by_something_else_while_it_lends_waits_for_a_slot() {
+fn a_task_woken_by_something_else_while_it_lends_continues_without_a_slot() {
     let (send, receive) = oneshot::channel::<()>();
     let (free, blocked) = oneshot::channel::<()>();
-    let meter = Meter::default();
-    let went_on = Cell::new(false);
-    let mut hand = Hand::new(local_scope(1, async |pool| {
+    let (end, ends) = oneshot::channel::<()>();
+    let (went_on, started) = (Cell::new(false), Cell::new(false));
+    let handle = RefCell::new(None);
+    let mut hand = Hand::new(local_scope(1, async |pool: LocalScope<'_>| {
         let inner = pool.clone();
-        let (meter, went_on) = (&meter, &went_on);
+        let went_on = &went_on;
         let task = pool.spawn_n(async move {
-            let child = inner.spawn_n(async move {
-                meter.enter();
-                blocked.await.unwrap();
-                meter.leave();
-            });
-            let other = select(child, receive).await;
-            meter.enter();
+            let child = inner.spawn_n(blocked);
+            drop(select(child, receive).await);
             went_on.set(true);
-            yield_now().await;
-            meter.leave();
-            drop(other);
+            ends.await.unwrap();
         });
+        *handle.borrow_mut() = Some(pool.clone());
         task.await.unwrap();
     }));
     assert!(hand.settle().is_pending());
+    let pool = handle.take().unwrap();
+    assert_eq!((pool.active(), pool.len()), (1, 2), "the child has the only slot");
     send.send(()).unwrap();
     assert!(hand.settle().is_pending());
-    assert!(!went_on.get(), "the child has the only slot");
-    free.send(()).unwrap();
-    assert!(hand.settle().is_ready());
     assert!(went_on.get());
-    assert_eq!(meter.most(), 1);
+    assert_eq!((pool.active(), pool.len()), (2, 2), "one more than the size");
+    let next = pool.spawn_n(async { started.set(true) });
+    free.send(()).unwrap();
+    assert!(hand.settle().is_pending());
+    assert_eq!((pool.active(), pool.waiting()), (1, 1), "nothing starts until fewer than the size are active");
+    end.send(()).unwrap();
+    assert!(hand.settle().is_ready());
+    assert!(started.get() && next.is_finished());
+    assert_eq!(pool.executed(), 3);
 }
 
 #[test]
@@ -1544,24 +1546,32 @@ fn cancel_all_inside_a_task_drops_all_that_wait_in_the_same_poll() {
 
 #[test]
 fn a_task_cancelled_while_it_claims_a_slot_leaves_no_claim() {
-    let (wake, waked) = oneshot::channel::<()>();
-    let (end, ends) = oneshot::channel::<()>();
     let meter = Meter::default();
-    let outside = RefCell::new(None);
-    let mut hand = Hand::new(local_scope(1, async |pool| {
-        let inner = pool.clone();
-        let claims = pool.spawn_n(async move { drop(select(pin!(inner.join()), waked).await) });
+    // The parent lends, and while another task has its slot, what it waits for is cancelled.
+    let (end, ends) = oneshot::channel::<()>();
+    let (waits, others) = (Rc::new(RefCell::new(None)), RefCell::new(None));
+    let own_waits = Rc::clone(&waits);
+    let mut hand = Hand::new(local_scope(1, async |pool: LocalScope<'_>| {
+        let (inner, waits) = (pool.clone(), Rc::clone(&own_waits));
+        let claims = pool.spawn_n(async move {
+            yield_now().await;
+            let child = inner.spawn_n(pending::<()>());
+            waits.replace(Some(inner.clone()));
+            let cancelled = child.await;
+            assert!(is_cancelled(&cancelled));
+        });
         let holds = pool.spawn_n(ends);
-        *outside.borrow_mut() = Some((claims, pool.clone()));
+        others.replace(Some(claims));
         holds.await.unwrap().unwrap();
         pool.map(0..5, |_| meter.run(yield_now())).await;
     }));
     assert!(hand.settle().is_pending());
-    wake.send(()).unwrap();
+    let pool: LocalScope<'_> = waits.take().unwrap();
+    assert_eq!((pool.len(), pool.active(), pool.waiting()), (3, 1, 1));
+    assert_eq!(pool.cancel_waiting(), 1);
     assert!(hand.settle().is_pending());
-    let (claims, pool) = outside.take().unwrap();
-    assert_eq!((pool.len(), pool.active()), (2, 1));
-    assert!(claims.cancel());
+    assert_eq!((pool.len(), pool.active()), (2, 1), "it claims a slot");
+    assert!(others.take().unwrap().cancel());
     assert_eq!((pool.len(), pool.active()), (1, 1));
     end.send(()).unwrap();
     assert!(hand.settle().is_ready());
@@ -1695,8 +1705,8 @@ fn maps_take_turns() {
         };
         join(map('a'), map('b')).await;
     }));
-    // Each that has taken room goes to the end of the line.
-    assert_eq!(*log.borrow(), "aabababb");
+    // Each goes to the end of the line for its next item.
+    assert_eq!(*log.borrow(), "abababab");
     log.borrow_mut().clear();
     run(local_scope(1, async |pool| {
         let tasks = ['a', 'b', 'c'].map(|name| {
@@ -1763,29 +1773,38 @@ fn a_map_on_a_scope_that_ended_while_paused_ends() {
 }
 
 #[test]
-fn a_map_continues_with_its_next_item_after_the_end_though_room_was_offered_to_another() {
-    let (handle, leave) = (Rc::new(RefCell::new(None)), Rc::new(RefCell::new(None)));
-    let (handing, leaving) = (Rc::clone(&handle), Rc::clone(&leave));
-    let mut scope = Hand::new(local_scope(1, async move |pool: LocalScope<'static>| {
-        handing.replace(Some(pool));
-        let (sender, receiver) = oneshot::channel::<()>();
-        leaving.replace(Some(sender));
-        let _ = receiver.await;
-    }));
-    assert!(scope.poll().is_pending());
-    let pool = handle.take().unwrap();
-    let mut slow = Hand::new(pool.map(0..3, async |x| x));
-    assert!(slow.poll().is_pending());
-    assert!(scope.settle().is_pending());
-    // It is not polled when room is offered to it, so that these get the offer, one after the other.
-    let mut others = [(); 9].map(|()| Hand::new(pool.map(0..0, async |x: u8| x)));
-    assert!(others.iter_mut().all(|other| other.poll().is_pending()));
-    assert!(scope.settle().is_pending());
-    drop(leave.take());
-    assert!(scope.settle().is_ready());
-    let Poll::Ready(results) = slow.settle() else { panic!("it waits for a scope that has ended") };
-    assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, false]);
-    assert!(others.iter_mut().all(|other| other.settle().is_ready()));
+fn a_map_that_has_an_item_in_hand_when_its_scope_ends_ends() {
+    for abandon in [false, true] {
+        let (handle, leave) = (Rc::new(RefCell::new(None)), Rc::new(RefCell::new(None)));
+        let (handing, leaving) = (Rc::clone(&handle), Rc::clone(&leave));
+        let mut scope = Hand::new(local_scope(1, async move |pool: LocalScope<'static>| {
+            handing.replace(Some(pool));
+            let (sender, receiver) = oneshot::channel::<()>();
+            leaving.replace(Some(sender));
+            let _ = receiver.await;
+        }));
+        assert!(scope.poll().is_pending());
+        let pool = handle.take().unwrap();
+        let (drops, make) = counter();
+        let items: Vec<_> = (0..4).map(|_| make()).collect();
+        let mut slow = Hand::new(pool.map(items, async |item| drop(item)));
+        // One has room, and one is in hand.
+        assert!(slow.poll().is_pending());
+        assert!(slow.poll().is_pending());
+        assert_eq!((pool.len(), pool.waiting()), (1, 1), "what is in hand is not in the scope");
+        if abandon {
+            drop(scope);
+        } else {
+            assert!(scope.settle().is_pending());
+            assert_eq!(drops.get(), 2);
+            drop(leave.take());
+            assert!(scope.settle().is_ready());
+        }
+        let Poll::Ready(results) = slow.settle() else { panic!("it waits for a scope that has ended") };
+        let expected = if abandon { [false; 4] } else { [true, true, false, false] };
+        assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), expected);
+        assert_eq!(drops.get(), 4);
+    }
 }
 
 #[test]
@@ -2122,7 +2141,15 @@ enum Step {
     Spawn(Vec<Step>),
     CancelChild(Vec<Step>),
     CancelAll,
+    CancelWaiting,
     SetSize(usize),
+    /// Lends its slot while it yields so often.
+    Lend(usize),
+    /// Lends its slot while it waits for a task that yields so often.
+    LendExec(usize),
+    /// Awaits a child, but not for longer than so many yields; keeps its handle, or not.
+    Within(Vec<Step>, usize, bool),
+    Idle,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -2130,6 +2157,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => Just(Step::Yield),
         1 => (0..5_usize).prop_map(Step::SetSize),
         1 => Just(Step::CancelAll),
+        1 => Just(Step::CancelWaiting),
+        2 => (0..3_usize).prop_map(Step::Lend),
+        1 => (0..3_usize).prop_map(Step::LendExec),
+        1 => Just(Step::Idle),
     ];
     let leaf = prop::collection::vec(leaf, 0..4);
     leaf.prop_recursive(4, 60, 4, |inner| {
@@ -2142,6 +2173,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             2 => many.clone().prop_map(Step::Map),
             2 => (many, 0..4_usize).prop_map(|(many, take)| Step::IterMap(many, take)),
             1 => inner.clone().prop_map(Step::Spawn),
+            2 => (inner.clone(), 0..4_usize, any::<bool>()).prop_map(|(steps, polls, keep)| Step::Within(steps, polls, keep)),
             1 => inner.prop_map(Step::CancelChild),
         ];
         prop::collection::vec(step, 0..5)
@@ -2156,6 +2188,8 @@ struct World {
     dropped: Cell<usize>,
     /// Whether a task has changed the size or cancelled others.
     meddled: Cell<bool>,
+    /// Whether tasks were cancelled, which may be dropped only by the next poll.
+    cancelled: Cell<bool>,
 }
 
 struct Alive<'env>(&'env World, Cell<bool>);
@@ -2211,6 +2245,7 @@ fn perform<'env>(pool: LocalScope<'env>, world: &'env World, steps: Vec<Step>) -
                     pool.map(many, child).await;
                 }
                 Step::IterMap(many, take) => {
+                    world.cancelled.set(world.cancelled.get() || take < many.len());
                     let mut results = pool.itermap(many, child);
                     for _ in 0..take {
                         alive.set_running(false);
@@ -2222,11 +2257,42 @@ fn perform<'env>(pool: LocalScope<'env>, world: &'env World, steps: Vec<Step>) -
                 Step::CancelChild(steps) => {
                     let task = pool.spawn_n(child(steps));
                     yield_now().await;
+                    world.cancelled.set(true);
                     task.cancel();
                 }
                 Step::CancelAll => {
                     world.meddled.set(true);
+                    world.cancelled.set(true);
                     pool.cancel_all();
+                }
+                Step::CancelWaiting => drop(pool.cancel_waiting()),
+                Step::Lend(yields) => {
+                    alive.set_running(false);
+                    pool.lend(yield_often(yields)).await;
+                }
+                Step::LendExec(yields) => {
+                    alive.set_running(false);
+                    let _ = pool.lend(async { pool.exec(yield_often(yields)).await }).await;
+                }
+                Step::Within(steps, polls, keep) => {
+                    alive.set_running(false);
+                    let task = pool.spawn_n(child(steps));
+                    if let Either::Right(((), task)) = select(task, pin!(yield_often(polls))).await {
+                        // It continues without a slot, if there is none.
+                        world.meddled.set(true);
+                        if keep {
+                            // From the next poll on, which does not poll the handle, the slot is not lent.
+                            yield_now().await;
+                            alive.set_running(true);
+                            yield_now().await;
+                            alive.set_running(false);
+                            let _ = task.await;
+                        }
+                    }
+                }
+                Step::Idle => {
+                    alive.set_running(false);
+                    pool.idle().await;
                 }
                 Step::SetSize(size) => {
                     world.meddled.set(true);
@@ -2237,6 +2303,12 @@ fn perform<'env>(pool: LocalScope<'env>, world: &'env World, steps: Vec<Step>) -
         }
     }
     .boxed_local()
+}
+
+async fn yield_often(times: usize) {
+    for _ in 0..times {
+        yield_now().await;
+    }
 }
 
 proptest! {
@@ -2257,6 +2329,8 @@ proptest! {
             let woken = hand.wakes.count() > wakes;
             let pool = handle.borrow().clone().expect("the body has been polled");
             prop_assert!(world.meddled.get() || pool.active() <= size);
+            let running = world.running.get();
+            prop_assert!(world.cancelled.get() || running <= pool.active(), "{running} run: {pool:?}");
             if poll.is_ready() {
                 break;
             }

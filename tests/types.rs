@@ -228,17 +228,52 @@ const POOL_FUTURES: [Member; 3] = [
 ];
 
 /// The members of a scope that take items and a closure.
-const SCOPE_MEMBERS: [Member; 3] = [
+const SCOPE_MEMBERS: [Member; 5] = [
     member("map", "", "pool.map(_I_, _C_)"),
+    member("idle", "let _ = pool.map_n(_I_, _C_);", "pool.idle()"),
+    member("lend", "let tasks = pool.map_n(_I_, _C_);", "pool.lend(join_all(tasks))"),
     member("join", "let _ = pool.map_n(_I_, _C_);", "pool.join()"),
     member("itermap_batches", "", "pool.itermap(_I_, _C_).batches(yield_when::first_error).collect::<Vec<_>>()"),
 ];
 
 /// Those that take a future. (`task` is the handle.)
-const SCOPE_FUTURES: [Member; 3] = [
+const SCOPE_FUTURES: [Member; 4] = [
+    member("lend", "", "pool.lend(_F_)"),
     member("exec", "", "pool.exec(_F_)"),
     member("spawn", "", "pool.spawn(_F_)"),
     member("task", "", "pool.spawn_n(_F_)"),
+];
+
+/// Futures of results that borrow.
+const TRY_FUTURES: [(&str, &str); 4] = [
+    ("borrowed_block", "async move { try_len(name, &words[0]).await }"),
+    ("owned_block", "{ let word = words[0].clone(); async move { try_len(name, &word).await } }"),
+    ("call", "try_len(name, &words[0])"),
+    ("borrowed_result", "try_fetch(&words[0])"),
+];
+
+/// The members of a `try_scope` that take items and a closure.
+const TRY_SCOPE_MEMBERS: [Member; 3] = [
+    member("map", "", "pool.map(_I_, _C_)"),
+    member("join", "let _ = pool.map_n(_I_, _C_);", "pool.join()"),
+    member("itermap", "", "pool.itermap(_I_, _C_).collect::<Vec<_>>()"),
+];
+
+/// Those that take a future.
+const TRY_SCOPE_FUTURES: [Member; 4] = [
+    member("exec", "", "pool.exec(_F_)"),
+    member("spawn", "", "pool.spawn(_F_)"),
+    member("spawn_any", "", "pool.spawn_any(_F_)"),
+    member("task", "", "pool.spawn_n(_F_)"),
+];
+
+/// The futures of a shared scope, whose tasks borrow nothing.
+const SHARED_FUTURES: [Member; 5] = [
+    member("driver", "let (pool, driver) = shared(2); pool.spawn_n(own(name.clone()));", "driver"),
+    member("exec", "let (pool, _driver) = shared(2);", "pool.exec(own(name.clone()))"),
+    member("tied", "let (pool, _driver) = shared(2);", "pool.spawn_n(own(name.clone())).cancel_on_drop()"),
+    member("lend", "let (pool, _driver) = shared(2);", "pool.lend(own(name.clone()))"),
+    member("map", "let (pool, _driver) = shared(2);", "pool.map(words.clone(), own)"),
 ];
 
 /// Uses of a scope's members by the dozen, in closures of others.
@@ -424,6 +459,34 @@ fn scopes() -> Vec<Case> {
     cases
 }
 
+/// The members of a `try_scope` inside of its body, that scope itself, and a shared one.
+fn try_scopes() -> Vec<Case> {
+    let mut inside = Vec::new();
+    for closure @ Closure { name, items, .. } in &CLOSURES {
+        let meant = [("_I_", *items), ("_C_", &closure.fallible())];
+        inside.extend(uses_of_members(name, "", &TRY_SCOPE_MEMBERS, &meant));
+    }
+    for (name, future) in TRY_FUTURES {
+        inside.extend(uses_of_members(name, "", &TRY_SCOPE_FUTURES, &[("_F_", future)]));
+    }
+    let mut cases = Vec::new();
+    for Case { name, body } in &inside {
+        let scope = |style| fill(style, &[("_B_", body)]);
+        let async_body = scope("let _ = try_scope(2, async |pool| { _B_ Ok::<_, Empty>(()) }).await;");
+        cases.push(case(format!("async_body_{name}"), async_body));
+        if name.ends_with("_in_join") || name.ends_with("_awaited") {
+            let block_body = scope("let _ = try_scope(2, |pool| async move { _B_ Ok::<_, Empty>(()) }).await;");
+            cases.push(case(format!("block_body_{name}"), block_body));
+        }
+    }
+    for (name, future) in TRY_FUTURES {
+        let scope = format!("try_scope(2, async |pool| Ok::<_, Empty>(pool.exec({future}).await.is_ok()))");
+        cases.extend(uses_of_future(&format!("{name}_scope"), "", &scope));
+    }
+    cases.extend(uses_of_members("shared", "", &SHARED_FUTURES, &[]));
+    cases
+}
+
 /// The pools inside the value.
 fn inline_pools() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -526,7 +589,7 @@ impl Program {
 /// What every program begins with. The path is filled in.
 const HEADER: &str = r#"#![allow(unused)]
 use futures::{FutureExt, StreamExt, TryStreamExt, future::join_all, stream};
-use futures_pool::{InlinePool, Pool, UnorderedSet, inline::Slots, prelude::*, scope, yield_when};
+use futures_pool::{InlinePool, Pool, UnorderedSet, inline::Slots, prelude::*, scope, shared, try_scope, yield_when};
 use std::{future::{IntoFuture, pending, ready}, panic::AssertUnwindSafe, pin::pin};
 use tokio::task::yield_now;
 #[path = "TEXTS"]
@@ -629,6 +692,7 @@ fn tables() -> Vec<(String, Vec<Case>)> {
         ("consumers".to_owned(), consumers()),
         ("pools".to_owned(), pools()),
         ("scopes".to_owned(), scopes()),
+        ("try_scopes".to_owned(), try_scopes()),
         ("inline_pools".to_owned(), inline_pools()),
         ("callbacks".to_owned(), callbacks()),
     ];

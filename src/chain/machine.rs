@@ -211,6 +211,7 @@ where
         is_terminated: inside == 0 && chain.source.is_done(),
         polls_used: chain.engine.law.polls_used().wrapping_add(chain.source.polls_used()),
         waiting: chain.source.waiting(),
+        visits: 0,
         counts: chain.counts(),
     }
 }
@@ -429,6 +430,7 @@ impl<Src, S, R: Finished> Chain<Src, S, R> {
             active: self.engine.law.active(),
             finished: self.engine.finished.len(),
             size: self.follow.size().map_or(self.engine.law.size(), |size| self.engine.law.limited(size)),
+            ..PoolCounts::default()
         }
     }
 }

@@ -107,6 +107,12 @@ impl<S: Set, R: Finished> Engine<S, R> {
 }
 
 impl<S, R> Engine<S, R> {
+    /// Returns the number after that of the last future started.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next
+    }
+
     /// Returns whether no future was started yet.
     pub(crate) fn is_fresh(&self) -> bool {
         self.next == 0

@@ -29,6 +29,13 @@ impl Tally {
         });
         slots.get(&number).copied()
     }
+
+    /// All futures were dropped.
+    pub(crate) fn forget_all(&mut self) {
+        if let Some(slots) = &mut self.slots {
+            *slots = HashMap::default();
+        }
+    }
 }
 
 impl Finished for Tally {

@@ -91,6 +91,7 @@ fn look<F: Future, K: ActiveSet>(machine: &IterMap<'_, F, K>, _: Want) -> Look {
         is_terminated: left == 0,
         polls_used: machine.pool.engine.law.polls_used(),
         waiting: machine.pool.waiting(),
+        visits: 0,
         counts: machine.pool.counts(),
     }
 }

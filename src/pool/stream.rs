@@ -87,7 +87,12 @@ impl<F: Future, K: ActiveSet> Progress for Pool<F, K> {
     }
 
     fn counts(&self) -> PoolCounts {
-        PoolCounts { active: self.active(), finished: self.finished(), size: self.size() }
+        PoolCounts {
+            active: self.active(),
+            finished: self.finished(),
+            size: self.size(),
+            polls_used: Progress::polls_used(self),
+        }
     }
 }
 

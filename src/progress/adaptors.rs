@@ -23,6 +23,10 @@ macro_rules! progress_of_the_stream {
             self.get_ref().polls_used()
         }
 
+        fn visits(&self) -> usize {
+            self.get_ref().visits()
+        }
+
         fn counts(&self) -> PoolCounts {
             self.get_ref().counts()
         }

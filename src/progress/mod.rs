@@ -117,6 +117,13 @@ pub trait Progress: Stream {
         0
     }
 
+    /// Returns how often its calls have polled all that is upstream, if each of them does, as with
+    /// [`driven`](crate::ProgressExt::driven); wraps around.
+    #[doc(hidden)]
+    fn visits(&self) -> usize {
+        0
+    }
+
     /// Returns the counts of the pool, or of the one upstream.
     #[doc(hidden)]
     fn counts(&self) -> PoolCounts {
@@ -130,6 +137,8 @@ pub struct PoolCounts {
     pub(crate) active: usize,
     pub(crate) finished: usize,
     pub(crate) size: usize,
+    /// The same as [`polls_used`](Progress::polls_used), to be had by one call.
+    pub(crate) polls_used: usize,
 }
 
 impl<P: Progress + Unpin + ?Sized> Progress for &mut P {
@@ -156,6 +165,10 @@ impl<P: Progress + Unpin + ?Sized> Progress for &mut P {
 
     fn polls_used(&self) -> usize {
         (**self).polls_used()
+    }
+
+    fn visits(&self) -> usize {
+        (**self).visits()
     }
 
     fn counts(&self) -> PoolCounts {
@@ -187,6 +200,10 @@ impl<P: DerefMut<Target: Progress> + Unpin> Progress for Pin<P> {
 
     fn polls_used(&self) -> usize {
         (**self).polls_used()
+    }
+
+    fn visits(&self) -> usize {
+        (**self).visits()
     }
 
     fn counts(&self) -> PoolCounts {

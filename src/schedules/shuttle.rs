@@ -336,6 +336,198 @@ fn all_tasks_are_cancelled_while_others_are_spawned() {
     });
 }
 
+/// A join does not end early: what was spawned before it has ended, whatever others cancel meanwhile.
+#[test]
+fn a_join_alongside_cancellations_sees_the_end() {
+    check(4, || {
+        let cancels = |pool: &Scope<'static>| {
+            for _ in 0..2 {
+                pool.spawn_n(yield_now()).cancel();
+            }
+        };
+        with_threads(
+            2,
+            threads![
+                |pool: &Scope<'static>| {
+                    for _ in 0..2 {
+                        pool.cancel_all();
+                        let task = pool.spawn_n(yield_now());
+                        run(pool.join());
+                        assert!(task.is_finished(), "the join has ended early");
+                    }
+                },
+                cancels,
+                move |pool: &Scope<'static>| {
+                    cancels(pool);
+                    pool.cancel_waiting();
+                },
+            ],
+        );
+    });
+}
+
+/// A join ends, and nothing is counted any more, whatever was cancelled by whom when the scope goes.
+#[test]
+fn a_join_ends_though_tasks_are_cancelled_and_the_scope_goes() {
+    check(4, || {
+        let mut handle = None;
+        let polls = thread_rng().gen_range(0..6);
+        let future = scope(1, |pool: Scope<'static>| {
+            handle = Some(pool.clone());
+            std::future::pending::<()>()
+        });
+        let handle = handle.expect("the body is called immediately");
+        let on_thread = |thread: fn(&Scope<'static>)| {
+            let pool = handle.clone();
+            spawn(move || thread(&pool))
+        };
+        let threads = vec![
+            on_thread(|pool| {
+                for _ in 0..3 {
+                    pool.spawn_n(yield_now()).cancel();
+                }
+            }),
+            on_thread(|pool| drop(pool.cancel_all())),
+            on_thread(|pool| {
+                let own = pool.clone();
+                pool.spawn_n(async move { own.join().await });
+                run(pool.join());
+            }),
+        ];
+        let mut future = Box::pin(future);
+        for _ in 0..polls {
+            let _ = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            thread::yield_now();
+        }
+        drop(future);
+        join(threads);
+        assert_eq!((handle.len(), handle.active(), handle.waiting()), (0, 0, 0));
+    });
+}
+
+/// While a task is there, no thread counts none, also while all tasks before it are cancelled.
+#[test]
+fn a_task_that_is_there_is_counted() {
+    check(4, || {
+        let alive = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&alive);
+        with_threads(
+            1,
+            threads![
+                move |pool: &Scope<'static>| {
+                    pool.map_n(0..2, |_| yield_now());
+                    pool.cancel_all();
+                    let task = pool.spawn_n(std::future::pending::<()>());
+                    alive.store(true, SeqCst);
+                    thread::yield_now();
+                    alive.store(false, SeqCst);
+                    task.cancel();
+                },
+                move |pool: &Scope<'static>| {
+                    for _ in 0..4 {
+                        let before = seen.load(SeqCst);
+                        let (len, apart) = (pool.len(), (pool.waiting(), pool.active()));
+                        assert!(!before || len > 0 || !seen.load(SeqCst), "{len} {apart:?}");
+                    }
+                },
+            ],
+        );
+    });
+}
+
+/// Each task is counted once, whoever cancels it, one by one, all those that wait, or all, while it may be ending.
+#[test]
+fn every_task_is_counted_once() {
+    check(4, || {
+        let cancelled = Arc::new(Count::new(0));
+        let [first, second, third] = [(); 3].map(|()| Arc::clone(&cancelled));
+        let executed = with_threads(
+            2,
+            threads![
+                move |pool: &Scope<'static>| {
+                    let tasks = pool.map_n(0..3, |_| yield_now());
+                    first.fetch_add(pool.cancel(&tasks), SeqCst);
+                },
+                move |pool: &Scope<'static>| {
+                    let task = pool.spawn_n(async {});
+                    second.fetch_add(pool.cancel_all(), SeqCst);
+                    assert!(task.is_finished());
+                },
+                move |pool: &Scope<'static>| {
+                    let task = pool.spawn_n(event());
+                    third.fetch_add(pool.cancel_waiting(), SeqCst);
+                    let _ = run(task);
+                },
+            ],
+        );
+        assert_eq!(executed + cancelled.load(SeqCst), 5);
+    });
+}
+
+/// Tasks that lend, by a handle that another thread drops or cancels, and by `lend`; in a scope of size 1.
+#[test]
+fn tasks_lend_while_threads_cancel_and_drop() {
+    check(4, || {
+        let busy = Arc::new(Count::new(0));
+        let thread = |drops: bool| {
+            let busy = Arc::clone(&busy);
+            move |pool: &Scope<'static>| {
+                let (own, busy) = (pool.clone(), Arc::clone(&busy));
+                let (to, handle) = oneshot::channel();
+                let task = pool.spawn_n(async move {
+                    let child = Arc::new(Mutex::new(Some(own.spawn_n(event()))));
+                    let _ = to.send(Arc::clone(&child));
+                    poll_fn(|cx| match &mut *child.lock().unwrap() {
+                        Some(child) => Pin::new(child).poll(cx).map(drop),
+                        None => Poll::Ready(()),
+                    })
+                    .await;
+                    own.lend(event()).await;
+                    assert_eq!(busy.fetch_add(1, SeqCst), 0, "more than the size have a slot");
+                    yield_now().await;
+                    busy.fetch_sub(1, SeqCst);
+                });
+                let child = run(handle).unwrap();
+                let mut child = child.lock().unwrap();
+                if drops {
+                    // Its task would not be woken.
+                    let _ = run(std::future::ready(child.as_ref().map(Task::cancel)));
+                } else if let Some(child) = &*child {
+                    child.cancel();
+                }
+                drop(child);
+                run(task).unwrap();
+            }
+        };
+        with_threads(1, threads![thread(false), thread(true)]);
+    });
+}
+
+/// Whoever waits until nothing is active, is told.
+#[test]
+fn threads_wait_until_nothing_is_active() {
+    check(2, || {
+        with_threads(
+            1,
+            threads![
+                |pool: &Scope<'static>| {
+                    let own = pool.clone();
+                    let task = pool.spawn_n(async move {
+                        own.exec(event()).await.unwrap();
+                        own.lend(event()).await;
+                    });
+                    run(pool.idle());
+                    assert!(task.is_finished());
+                },
+                |pool: &Scope<'static>| {
+                    pool.spawn_n(yield_now());
+                    run(pool.idle());
+                },
+            ],
+        );
+    });
+}
+
 /// A join sees the end of all that was spawned before it, by tasks as well.
 #[test]
 fn threads_join() {
@@ -607,7 +799,7 @@ fn any_program() {
 
 /// A task of a random kind, whose output tells which.
 fn any_task(pool: &Scope<'static>, started: &Arc<Count>, ended: &Arc<Count>) -> (usize, BoxFuture<'static, usize>) {
-    let kind = thread_rng().gen_range(0..6);
+    let kind = thread_rng().gen_range(0..9);
     started.fetch_add(1, SeqCst);
     let guard = Guard(Arc::clone(ended));
     let pool = pool.clone();
@@ -623,9 +815,20 @@ fn any_task(pool: &Scope<'static>, started: &Arc<Count>, ended: &Arc<Count>) -> 
                 yield_now().await;
                 drop(task.await);
             }
-            _ => {
+            5 => {
                 pool.spawn_n(async {});
                 pool.join().await;
+            }
+            6 => pool.lend(event()).await,
+            7 => {
+                // Stops waiting in another way.
+                let task = pool.spawn_n(event());
+                let mut late = pin!(yield_now());
+                futures::future::select(task, late.as_mut()).await;
+                yield_now().await;
+            }
+            _ => {
+                let _ = pool.map(0..2, |_| yield_now()).await;
             }
         }
         kind
@@ -641,7 +844,7 @@ fn any_operations(pool: &Scope<'static>, started: &Arc<Count>, ended: &Arc<Count
         Err(error) => assert!(error.is_cancelled(), "{error:?}"),
     };
     for _ in 0..thread_rng().gen_range(1..5) {
-        match thread_rng().gen_range(0..12) {
+        match thread_rng().gen_range(0..13) {
             0 | 1 => {
                 let (kind, task) = any_task();
                 tasks.push((kind, pool.spawn_n(task)));
@@ -681,6 +884,7 @@ fn any_operations(pool: &Scope<'static>, started: &Arc<Count>, ended: &Arc<Count
                 pool.resume();
             }
             10 => run(pool.join()),
+            11 => drop(pool.cancel_waiting()),
             _ => {
                 if thread_rng().gen_range(0..3) == 0 {
                     pool.cancel_all();

@@ -1,23 +1,24 @@
 //! [`iterwait`]: the results of many handles, as they come in.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
+use core::hash::BuildHasherDefault;
 use core::iter;
-use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker, ready};
 
 use futures_util::future::FusedFuture;
 use futures_util::stream::{FusedStream, Stream};
+use hashbrown::HashMap;
 
-use super::control::{Control, Wait};
-use super::task::{Task, TaskError};
+use super::arriving::{Arriving, Awaited};
+use super::control::Control;
+use super::error::TaskError;
+use super::lending::Wait;
+use super::task::Task;
 use crate::batches::{Batches, Gather};
-use crate::finished::{ChainResults, Finished, Gathering, Results};
+use crate::finished::{ChainResults, Finished, Gathering, NumberHasher, Results};
 use crate::key::Key;
-use crate::lock::Lock;
-use crate::panic::wake_and_contain;
 use crate::progress::PoolCounts;
 use crate::stream::{Look, PoolMap, Want};
 use crate::sync::Arc;
@@ -51,13 +52,18 @@ use crate::sync::Arc;
 /// ```
 #[doc(alias = "as_completed")]
 pub fn iterwait<T>(tasks: impl IntoIterator<Item = Task<T>>) -> IterWait<T> {
-    let mut stream = IterWait { arriving: Arriving::new(), results: Results::unordered(), cancels: false };
+    let mut stream = IterWait {
+        arriving: Arriving::new(),
+        scopes: Scopes::default(),
+        results: Results::unordered(),
+        cancels: false,
+    };
     let mut early = Vec::new();
     for mut task in tasks {
         match task.take() {
             Some((order, result)) => early.push((order, task.key(), result)),
             None if task.is_terminated() => {}
-            None => stream.arriving.push(task),
+            None => stream.push(task),
         }
     }
     early.sort_by_key(|(order, ..)| *order);
@@ -67,148 +73,93 @@ pub fn iterwait<T>(tasks: impl IntoIterator<Item = Task<T>>) -> IterWait<T> {
     stream
 }
 
-/// The places of tasks that have ended, and who is told of them.
-#[derive(Default)]
-pub(super) struct Arrivals {
-    state: Lock<(VecDeque<usize>, Option<Waker>)>,
+fn address(control: &Arc<Control>) -> u64 {
+    Arc::as_ptr(control).addr() as u64
 }
 
-impl Arrivals {
-    /// Called when the task with this place is settled.
-    pub(super) fn push(&self, place: usize) {
-        let waker = self.state.with(|(places, waker)| {
-            places.push_back(place);
-            waker.take()
-        });
-        if let Some(waker) = waker {
-            wake_and_contain(waker);
-        }
-    }
+/// A scope that some of the tasks are of.
+struct OfScope {
+    control: Arc<Control>,
+    wait: Wait,
+    /// How many of the tasks have not ended.
+    left: usize,
+}
 
-    /// Takes all places that there are; if there are none, `waker` will be woken when there are.
-    fn poll(&self, taken: &mut VecDeque<usize>, waker: &Waker) {
-        let mut new = None;
-        loop {
-            let (done, old) = self.state.with(|(places, registered)| {
-                if !places.is_empty() {
-                    mem::swap(places, taken);
-                    return (true, None);
-                }
-                match registered {
-                    Some(registered) if registered.will_wake(waker) => (true, None),
-                    _ => match new.take() {
-                        Some(new) => (true, registered.replace(new)),
-                        None => (false, None),
-                    },
-                }
-            });
-            drop(old);
-            if done {
+/// The scopes that the tasks are of, and what is entered with them.
+///
+/// Those inside whose tasks the stream is polled are found by asking each: with very many scopes, that is what a poll costs.
+#[derive(Default)]
+struct Scopes {
+    all: Vec<OfScope>,
+    /// Where each is, by its address, if there are several.
+    places: HashMap<u64, usize, BuildHasherDefault<NumberHasher>>,
+    /// That of each task, if there are several.
+    of_tasks: Vec<usize>,
+}
+
+impl Scopes {
+    /// Adds a task: the one after those that were added before.
+    fn push(&mut self, control: &Arc<Control>) {
+        let is_same = |scope: &OfScope| Arc::ptr_eq(&scope.control, control);
+        if self.all.len() == 1 && self.of_tasks.is_empty() {
+            if is_same(&self.all[0]) {
+                self.all[0].left += 1;
                 return;
             }
-            new = Some(waker.clone());
+            self.places.insert(address(&self.all[0].control), 0);
+            self.of_tasks.resize(self.all[0].left, 0);
         }
-    }
-}
-
-/// Tasks of which we are told as they end.
-pub(super) struct Arriving<T> {
-    /// The tasks by their places; `None` once the result is taken.
-    tasks: Vec<Option<Task<T>>>,
-    /// How many there are.
-    left: usize,
-    arrivals: Arc<Arrivals>,
-    /// Places taken out of `arrivals`, whose results are still with their tasks.
-    arrived: VecDeque<usize>,
-    /// What is entered with each scope that tasks are of, and how many these are.
-    scopes: Vec<(Arc<Control>, Wait, usize)>,
-}
-
-impl<T> Arriving<T> {
-    pub(super) fn new() -> Self {
-        Self { tasks: Vec::new(), left: 0, arrivals: Arc::default(), arrived: VecDeque::new(), scopes: Vec::new() }
-    }
-
-    /// Adds a task. Places rise by one from each task to the next.
-    pub(super) fn push(&mut self, task: Task<T>) {
-        let place = self.tasks.len();
-        if let Some(scope) = self.scope(&task) {
-            scope.2 += 1;
-        } else if let Some(control) = task.control() {
-            self.scopes.push((Arc::clone(control), Wait::default(), 1));
+        let place = if self.all.is_empty() {
+            0
+        } else {
+            let next = self.all.len();
+            let place = *self.places.entry(address(control)).or_insert(next);
+            self.of_tasks.push(place);
+            place
+        };
+        if place == self.all.len() {
+            self.all.push(OfScope { control: Arc::clone(control), wait: Wait::new(), left: 0 });
         }
-        self.left += 1;
-        if task.announce(&self.arrivals, place) {
-            self.arrivals.push(place);
-        }
-        self.tasks.push(Some(task));
+        self.all[place].left += 1;
     }
 
-    /// Finds the entry of the scope that a task is of.
-    fn scope(&mut self, task: &Task<T>) -> Option<&mut (Arc<Control>, Wait, usize)> {
-        let control = task.control()?;
-        self.scopes.iter_mut().find(|scope| Arc::ptr_eq(&scope.0, control))
+    /// The task with this place has ended.
+    fn ended(&mut self, task: usize) {
+        let place = self.of_tasks.get(task).copied().unwrap_or(0);
+        self.all[place].left -= 1;
     }
 
-    pub(super) fn left(&self) -> usize {
-        self.left
-    }
-
-    /// Returns how many tasks there were.
-    fn len(&self) -> usize {
-        self.tasks.len()
-    }
-
-    /// Takes the next result: the task's place, its number, and the result. `None` if there is no task left.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, u64, Result<T, TaskError>)>> {
-        loop {
-            if self.left == 0 {
-                return Poll::Ready(None);
-            }
-            if self.arrived.is_empty() {
-                self.arrivals.poll(&mut self.arrived, cx.waker());
-            }
-            let Some(place) = self.arrived.pop_front() else { return Poll::Pending };
-            let Some(mut task) = self.tasks.get_mut(place).and_then(Option::take) else { continue };
-            let control = task.control().cloned();
-            let Some((_, result)) = task.take() else {
-                // Not ended, then: kept until it has.
-                self.tasks[place] = Some(task);
-                continue;
-            };
-            if let Some(scope) =
-                self.scopes.iter_mut().find(|scope| control.as_ref().is_some_and(|it| Arc::ptr_eq(it, &scope.0)))
-            {
-                scope.2 -= 1;
-            }
-            self.left -= 1;
-            return Poll::Ready(Some((place, task.key().0, result)));
-        }
-    }
-
-    /// Enters with the scopes whether the caller, who gets `poll`, waits for tasks.
-    pub(super) fn enter<U>(&mut self, poll: Poll<U>) -> Poll<U> {
-        for (control, wait, left) in &mut self.scopes {
-            if poll.is_pending() && *left > 0 {
-                wait.begin(control);
+    /// Enters that the caller waits for the next result. Returns what that is for the task that it is polled in.
+    fn begin(&mut self, waker: &Waker) -> Awaited {
+        let mut awaited = Awaited::default();
+        for OfScope { control, wait, left } in &mut self.all {
+            if *left > 0 {
+                wait.begin(control, waker);
+                let new = Awaited::new(control, wait.waiter(control), 1);
+                if new.is_by_somebody() {
+                    awaited = new;
+                }
             } else {
                 wait.end(control);
             }
         }
-        poll
+        awaited
     }
 
-    fn cancel(&self) {
-        for task in self.tasks.iter().flatten() {
-            task.cancel();
+    /// Returns whether the caller, who has what it waited for, may continue.
+    fn regain(&mut self, waker: &Waker) -> bool {
+        // All of them, so that each knows.
+        let mut all = true;
+        for scope in &mut self.all {
+            all &= scope.wait.regain(&scope.control, waker);
         }
+        all
     }
-}
 
-impl<T> Drop for Arriving<T> {
-    fn drop(&mut self) {
-        for (control, wait, _) in &mut self.scopes {
-            wait.end(control);
+    /// The caller does not wait.
+    fn end(&mut self) {
+        for scope in &mut self.all {
+            scope.wait.end(&scope.control);
         }
     }
 }
@@ -243,6 +194,7 @@ impl<T> Drop for Arriving<T> {
 #[must_use = "streams do nothing unless polled: use `for_each`, or `next` of `StreamExt`"]
 pub struct IterWait<T> {
     arriving: Arriving<T>,
+    scopes: Scopes,
     /// Results that have come in, not yet yielded.
     results: Results<Result<T, TaskError>>,
     /// Whether dropping the stream cancels the tasks that have not finished.
@@ -345,20 +297,45 @@ impl<T> IterWait<T> {
         Batches::new(self, when)
     }
 
+    fn push(&mut self, mut task: Task<T>) {
+        task.hand_over();
+        if let Some(control) = task.control() {
+            self.scopes.push(control);
+        }
+        self.arriving.push(task);
+    }
+
     /// Takes over all results that have come in.
-    fn collect(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready(Some((_, number, result))) = self.arriving.poll_next(cx) {
+    fn collect(&mut self, cx: &mut Context<'_>, awaited: Awaited) {
+        while let Poll::Ready(Some((place, number, result))) = self.arriving.poll_next(cx, awaited) {
+            self.scopes.ended(place);
             self.results.push(number, result);
         }
     }
 
-    fn poll_pair(&mut self, cx: &mut Context<'_>) -> Poll<Option<(u64, Result<T, TaskError>)>> {
-        if self.results.len() == 0 {
-            self.collect(cx);
+    /// Takes over all results that have come in, if there `is_none` yet. Ready when there is one, or will be none.
+    fn poll_results(&mut self, cx: &mut Context<'_>, is_none: impl Fn(&Self) -> bool) -> Poll<()> {
+        if is_none(self) && self.arriving.left() > 0 {
+            self.collect(cx, Awaited::default());
+            if is_none(self) && self.arriving.left() > 0 {
+                let awaited = self.scopes.begin(cx.waker());
+                if awaited.is_by_somebody() {
+                    self.collect(cx, awaited);
+                }
+                if is_none(self) && self.arriving.left() > 0 {
+                    return Poll::Pending;
+                }
+            }
         }
-        let next = self.results.pop_numbered();
-        let poll = if next.is_some() || self.arriving.left() == 0 { Poll::Ready(next) } else { Poll::Pending };
-        self.arriving.enter(poll)
+        Poll::Ready(())
+    }
+
+    fn poll_pair(&mut self, cx: &mut Context<'_>) -> Poll<Option<(u64, Result<T, TaskError>)>> {
+        ready!(self.poll_results(cx, |this| this.results.len() == 0));
+        if !self.scopes.regain(cx.waker()) {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.results.pop_numbered())
     }
 
     /// Returns how many results are left.
@@ -408,9 +385,8 @@ impl<T> FusedStream for KeyedIterWait<T> {
 impl<T> Gather for IterWait<T> {
     fn poll_due(self: Pin<&mut Self>, cx: &mut Context<'_>, _: &mut usize) -> Poll<()> {
         let this = self.get_mut();
-        this.collect(cx);
-        let is_due = this.has_ungathered() || this.arriving.left() == 0;
-        this.arriving.enter(if is_due { Poll::Ready(()) } else { Poll::Pending })
+        this.collect(cx, Awaited::default());
+        this.poll_results(cx, |this| !this.has_ungathered())
     }
 
     /// Their scopes see to the tasks.
@@ -432,10 +408,12 @@ impl<T> Gather for IterWait<T> {
             is_terminated: self.is_terminated(),
             polls_used: 0,
             waiting: 0,
+            visits: 0,
             counts: PoolCounts {
                 active: self.arriving.left(),
                 finished: self.results.len(),
                 size: self.arriving.len(),
+                ..PoolCounts::default()
             },
         }
     }
@@ -444,10 +422,12 @@ impl<T> Gather for IterWait<T> {
         self.results.gathered()
     }
 
+    fn poll_hand_over(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.get_mut().scopes.regain(cx.waker()) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
     fn take_batch(self: Pin<&mut Self>, most: usize) -> Vec<Self::Item> {
-        let Self { arriving, results, .. } = self.get_mut();
-        // Nobody waits any more, also where a timer has fired and this has not.
-        let _ = arriving.enter(Poll::Ready(()));
+        let results = &mut self.get_mut().results;
         results.ungather();
         iter::from_fn(|| results.pop()).take(most).collect()
     }
@@ -455,8 +435,11 @@ impl<T> Gather for IterWait<T> {
 
 impl<T> Drop for IterWait<T> {
     fn drop(&mut self) {
+        self.scopes.end();
         if self.cancels {
-            self.arriving.cancel();
+            for task in self.arriving.tasks() {
+                task.cancel();
+            }
         }
     }
 }

@@ -36,6 +36,7 @@ pub enum Op {
     WakeLate(Pick, bool),
     Cancel(Pick),
     CancelAll,
+    CancelWaiting,
     Take(Pick),
     SetSize(usize),
     SetMaxFinished(usize),
@@ -47,6 +48,7 @@ pub enum Op {
     Drive,
     /// Async methods, polled at most so often and dropped; between two polls the oldest active job is completed.
     Join(usize),
+    Idle(usize),
     Wait(Pick, usize),
     Spawn(Plan, usize),
     Exec(Plan, usize),
@@ -192,6 +194,8 @@ fn of_scopes() -> impl Strategy<Value = Op> {
         3 => pick().prop_map(Op::Resumed),
         1 => pick().prop_map(Op::Abandon),
         1 => pick().prop_map(Op::Detach),
+        1 => Just(Op::CancelWaiting),
+        1 => (1..5usize).prop_map(Op::Idle),
         1 => Just(Op::Close),
     ]
 }

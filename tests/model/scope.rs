@@ -284,6 +284,11 @@ impl Scoped {
         }
     }
 
+    /// Whether a task that has started awaits another, and has not come to the job that the model knows.
+    fn awaits(&self, id: Id) -> bool {
+        self.followers.contains(&id) && self.tasks[id].as_ref().is_none_or(|task| !task.is_finished())
+    }
+
     fn cancelled(&mut self, id: Id) {
         self.fates[id] = Some(Fate::Cancelled);
         self.bench.model.cancel(id);
@@ -407,6 +412,20 @@ impl Scoped {
                     }
                 }
             }
+            Op::CancelWaiting => {
+                let count = pool.cancel_waiting();
+                let waiting = self.bench.model.waiting.clone();
+                assert!(count == waiting.len() || !self.is_exact, "cancelled {count}");
+                for id in waiting {
+                    if self.followers.contains(&id) && self.tasks[id].is_none() {
+                        // Nobody can tell whether it has started.
+                        self.called.insert(id);
+                    }
+                    if !self.lazy.contains(&id) && !self.awaits(id) {
+                        self.cancelled(id);
+                    }
+                }
+            }
             Op::Take(choice) => self.choose(choice).into_iter().for_each(|id| self.look(id)),
             Op::Detach(choice) => self.choose(choice).into_iter().for_each(|id| drop(self.tasks[id].take())),
             Op::SetSize(size) => {
@@ -424,6 +443,7 @@ impl Scoped {
             Op::Poll(times) => (0..times).for_each(|_| self.poll()),
             Op::Close => self.door.open(),
             Op::Join(polls) => self.call(polls, &[], OnDrop::Waiting, async move { pool.join().await }),
+            Op::Idle(polls) => self.call(polls, &[], OnDrop::Waiting, async move { pool.idle().await }),
             Op::Spawn(plan, polls) => {
                 let (id, heard) = (self.of_caller(plan, 1)[0], self.heard.clone());
                 self.call(polls, &[id], OnDrop::Waiting, async move {
