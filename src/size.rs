@@ -156,35 +156,35 @@ impl Follow {
     }
 
     /// Changes the size that is followed, if one is.
-    #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "none is"))]
-    pub(crate) fn set(&self, _size: usize) {
+    #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, unused_variables, reason = "none is"))]
+    pub(crate) fn set(&self, size: usize) {
         #[cfg(feature = "std")]
         if let Some(followed) = &self.followed {
-            followed.size.set(_size);
+            followed.size.set(size);
         }
     }
 
     /// Polls a pool, `resize` telling it its size first if that has changed. Where it has to wait, as `waits` tells, its task
     /// is woken when the size grows.
     #[inline(always)]
-    #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "none is followed"))]
+    #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, unused_variables, reason = "none is"))]
     pub(crate) fn poll<E, T>(
         &mut self,
         cx: &mut Context<'_>,
         mut engine: E,
-        _resize: impl Fn(&mut E, usize),
-        _waits: impl Fn(&Poll<T>) -> bool,
+        resize: impl Fn(&mut E, usize),
+        waits: impl Fn(&Poll<T>) -> bool,
         mut poll: impl FnMut(&mut E, &mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         loop {
             #[cfg(feature = "std")]
             if let Some(size) = self.followed.as_mut().and_then(|followed| followed.changed()) {
-                _resize(&mut engine, size);
+                resize(&mut engine, size);
             }
             let poll = poll(&mut engine, cx);
             #[cfg(feature = "std")]
             if let Some(followed) = &self.followed {
-                if _waits(&poll) && followed.changes_before(cx) {
+                if waits(&poll) && followed.changes_before(cx) {
                     continue;
                 }
             }
@@ -207,5 +207,19 @@ impl Followed {
     fn changes_before(&self, cx: &mut Context<'_>) -> bool {
         self.follower.task.register(cx.waker());
         self.size.get() != self.known
+    }
+}
+
+#[cfg(all(test, feature = "std", not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pools_that_are_gone_leave_nothing_behind() {
+        let size = SharedSize::new(1);
+        for _ in 0..100 {
+            Follow::default().begin(&size);
+        }
+        assert!(size.0.followers.with(|all| all.len()) <= 1);
     }
 }
