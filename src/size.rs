@@ -167,7 +167,10 @@ impl Follow {
     /// Polls a pool, `resize` telling it its size first if that has changed. Where it has to wait, as `waits` tells, its task
     /// is woken when the size grows.
     #[inline(always)]
-    #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, unused_variables, reason = "none is"))]
+    #[cfg_attr(
+        not(feature = "std"),
+        expect(clippy::never_loop, clippy::unused_self, unused_variables, reason = "none is")
+    )]
     pub(crate) fn poll<E, T>(
         &mut self,
         cx: &mut Context<'_>,

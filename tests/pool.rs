@@ -2102,7 +2102,7 @@ async fn whoever_pushes_in_a_loop_sees_an_error_early_by_taking_results() {
     };
     let (mut pool, mut parts) = (Pool::new(8), 0..1000);
     let mut failed = None;
-    while let Some(part) = parts.next() {
+    for part in parts.by_ref() {
         pool.spawn_n(upload(part));
         if pool.is_full() {
             failed = pool.next().await.and_then(|(_, result)| result.err());

@@ -243,7 +243,9 @@ fn from_another_thread_while_for_each_has_the_stream() {
                 size.set(grown);
             }
             reaches(8);
-            send.into_iter().for_each(|send| send.send(()).unwrap());
+            for send in send {
+                send.send(()).unwrap();
+            }
         });
         run_parked(stream.resized_by(size).for_each(async |()| {}));
     });

@@ -19,7 +19,7 @@ fn main() {
     let _ = (0..3).pool_map(2, fallible).fail_fast().fail_fast(); //~ `fail_fast` is called once, before or after `catch_unwind`
     let _ = (0..3).pool_map(2, fallible).catch_unwind().fail_fast();
     let _ = (0..3).pool_map(2, fallible).fail_fast().catch_unwind();
-    let _ = (0..3).pool_map(2, fallible).fail_fast().catch_unwind().catch_unwind(); //~ or one that catches panics and fails fast already
+    let _ = (0..3).pool_map(2, fallible).fail_fast().catch_unwind().catch_unwind(); //~ method `catch_unwind` exists
 
     makes_progress(stream::iter(0..3)); //~ is not a pool's stream, or does not show the pool in it
     makes_progress((0..3).pool_map(2, async |x| x).boxed_local()); //~ hand the stream on as `impl Progress<Item = T>`
