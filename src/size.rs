@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 #[cfg(feature = "std")]
 use core::fmt;
 #[cfg(feature = "std")]
+use core::panic::RefUnwindSafe;
+#[cfg(feature = "std")]
 use core::sync::atomic::Ordering::SeqCst;
 use core::task::{Context, Poll};
 
@@ -54,6 +56,12 @@ struct Shared {
 struct Follower {
     task: AtomicWaker,
 }
+
+// There is nothing in them that a panic could leave half done.
+#[cfg(feature = "std")]
+impl RefUnwindSafe for Shared {}
+#[cfg(feature = "std")]
+impl RefUnwindSafe for Follower {}
 
 #[cfg(feature = "std")]
 impl SharedSize {
