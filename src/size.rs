@@ -7,6 +7,8 @@ use alloc::vec::Vec;
 #[cfg(feature = "std")]
 use core::fmt;
 #[cfg(feature = "std")]
+use core::panic::RefUnwindSafe;
+#[cfg(feature = "std")]
 use core::sync::atomic::Ordering::SeqCst;
 use core::task::Context;
 
@@ -54,6 +56,12 @@ struct Shared {
 struct Follower {
     task: AtomicWaker,
 }
+
+// There is nothing in them that a panic could leave half done.
+#[cfg(feature = "std")]
+impl RefUnwindSafe for Shared {}
+#[cfg(feature = "std")]
+impl RefUnwindSafe for Follower {}
 
 #[cfg(feature = "std")]
 impl SharedSize {
@@ -156,11 +164,11 @@ impl Follow {
     }
 
     /// Changes the size that is followed, if one is.
-    #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, reason = "none is"))]
-    pub(crate) fn set(&self, _size: usize) {
+    #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, unused_variables, reason = "none is"))]
+    pub(crate) fn set(&self, size: usize) {
         #[cfg(feature = "std")]
         if let Some(followed) = &self.followed {
-            followed.size.set(_size);
+            followed.size.set(size);
         }
     }
 
@@ -177,11 +185,14 @@ impl Follow {
 
     /// When a pool was polled that has to wait: has its task woken when the size grows, or at once if it has changed meanwhile.
     #[inline]
-    #[cfg_attr(not(feature = "std"), expect(clippy::unused_self, clippy::needless_pass_by_ref_mut))]
-    pub(crate) fn wait(&self, _cx: &mut Context<'_>) {
+    #[cfg_attr(
+        not(feature = "std"),
+        expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, unused_variables, reason = "none is followed")
+    )]
+    pub(crate) fn wait(&self, cx: &mut Context<'_>) {
         #[cfg(feature = "std")]
         if let Some(followed) = &self.followed {
-            followed.wait(_cx);
+            followed.wait(cx);
         }
     }
 }
@@ -204,5 +215,19 @@ impl Followed {
         if self.size.get() != self.known {
             cx.waker().wake_by_ref();
         }
+    }
+}
+
+#[cfg(all(test, feature = "std", not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pools_that_are_gone_leave_nothing_behind() {
+        let size = SharedSize::new(1);
+        for _ in 0..100 {
+            Follow::default().begin(&size);
+        }
+        assert!(size.0.followers.with(|all| all.len()) <= 1);
     }
 }

@@ -19,7 +19,7 @@ use crate::progress::{PoolCounts, Progress};
 
 /// The stream that `pool_map` makes of an [iterator](crate::IterPoolExt::pool_map) or a
 /// [stream](crate::StreamPoolExt::pool_map): maps each item to a future, and keeps no more and no less than `size` of
-/// these futures active.
+/// these futures active. (More are active only after the size was made smaller, until the surplus has finished.)
 ///
 /// # What it does when
 ///
@@ -32,9 +32,20 @@ use crate::progress::{PoolCounts, Progress};
 /// Dropping the stream drops the futures in it.
 ///
 /// **While you do something else, nothing in the stream makes progress.** In `while let Some(x) = s.next().await { slow().await }`
-/// the futures stall while `slow` runs. With [`for_each`](Self::for_each), with
-/// [`drive`](crate::ProgressExt::drive), and upstream of another stage ([`pool_map`](Self::pool_map)), they make progress; behind an
-/// adaptor of `StreamExt`, put [`driven`](crate::ProgressExt::driven) first.
+/// the futures stall while `slow` runs. So they do in the consumers of `StreamExt` and `TryStreamExt` when these are called on the
+/// stream: `fold`, `try_fold`, `then`, `and_then`, `forward`, `try_for_each_concurrent`, and `for_each` and `try_for_each` behind an
+/// adaptor. With [`for_each`](Self::for_each) and [`try_for_each`](Self::try_for_each) of its own, by
+/// [`consume`](Self::consume) with any of these, with [`drive`](crate::ProgressExt::drive), and upstream of another stage
+/// ([`pool_map`](Self::pool_map)), they make progress; behind an adaptor of `StreamExt`, put [`driven`](crate::ProgressExt::driven)
+/// first.
+///
+/// | stalls | does not |
+/// |---|---|
+/// | a loop over `next` | `s.consume(async \|mut items\| while let Some(x) = items.next().await { … })` |
+/// | `s.fold(init, f)`, `s.try_fold(init, f)` | `s.consume(\|items\| items.fold(init, f))` |
+/// | `s.forward(sink)` | `s.consume(\|items\| items.map(Ok).forward(sink))` |
+/// | `s.try_for_each_concurrent(n, f)` | `s.consume(\|items\| items.try_for_each_concurrent(n, f))` |
+/// | `s.then(f)`, `s.and_then(f)` | `s.consume(\|items\| items.then(f).collect())` |
 ///
 /// # Order
 ///

@@ -10,11 +10,15 @@ use std::future::{pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+#[cfg(feature = "std")]
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll};
+#[cfg(feature = "std")]
 use std::thread;
 
-use common::{Wakes, poll, run, run_parked, yield_now};
+#[cfg(feature = "std")]
+use common::run_parked;
+use common::{Wakes, poll, run, yield_now};
 use futures::channel::{mpsc, oneshot};
 use futures::future::{FutureExt, join};
 use futures::stream::{self, FusedStream, FuturesUnordered, Stream, StreamExt, TryStreamExt};
@@ -579,6 +583,7 @@ fn the_budget_is_renewed_for_items_under_another_waker() {
     assert_eq!(sum, Some(499_500));
 }
 
+#[cfg(feature = "std")]
 #[test]
 fn the_items_on_another_thread() {
     let doors_and_threads = AtomicUsize::new(0);
@@ -657,8 +662,12 @@ fn a_panic_of_a_future_passes_through_the_consumer_that_can_go_on() {
     assert_eq!(run(consume), [0, 2, 3]);
 
     // As an item, it does not.
-    let caught = (0..4).pool_map(1, boom).catch_unwind();
-    assert_eq!(run(caught.consume(|items| items.filter_map(async |n| n.ok()).collect::<Vec<_>>())), [0, 2, 3]);
+    #[cfg(feature = "std")]
+    {
+        let caught = (0..4).pool_map(1, boom).catch_unwind();
+        let values = caught.consume(|items| items.filter_map(async |n| n.ok()).collect::<Vec<_>>());
+        assert_eq!(run(values), [0, 2, 3]);
+    }
 }
 
 #[test]
@@ -672,6 +681,7 @@ fn it_prints_the_stream() {
     assert_eq!(printed, "Consume { stream: Some(PoolMap { size: 2, active: 0, finished: 0, .. }), .. }");
 }
 
+#[cfg(feature = "std")]
 #[test]
 fn it_is_send_when_its_parts_are() {
     fn is_send<T: Send>(it: T) -> T {

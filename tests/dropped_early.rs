@@ -299,6 +299,7 @@ struct PoolMember<S: Set> {
 }
 
 /// The members of `Pool` that can be dropped before they complete.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn pool_members<S: Set>() -> Vec<PoolMember<S>> {
     let ignored: fn(usize) -> MaxFinished = |_| MaxFinished::Ignored;
     macro_rules! members {

@@ -2093,3 +2093,23 @@ on_each_set! {
     no_wake_up_from_another_thread_is_lost,
     debug_prints_the_counts_and_asks_nothing_of_the_outputs,
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_pushes_in_a_loop_sees_an_error_early_by_taking_results() {
+    let upload = async |part: u64| {
+        tokio::time::sleep(tokio::time::Duration::from_millis(10)).await;
+        if part == 2 { Err(part) } else { Ok(part) }
+    };
+    let (mut pool, mut parts) = (Pool::new(8), 0..1000);
+    let mut failed = None;
+    for part in parts.by_ref() {
+        pool.spawn_n(upload(part));
+        if pool.is_full() {
+            failed = pool.next().await.and_then(|(_, result)| result.err());
+            if failed.is_some() {
+                break;
+            }
+        }
+    }
+    assert_eq!((failed, parts.start), (Some(2), 10));
+}

@@ -243,7 +243,9 @@ fn from_another_thread_while_for_each_has_the_stream() {
                 size.set(grown);
             }
             reaches(8);
-            send.into_iter().for_each(|send| send.send(()).unwrap());
+            for send in send {
+                send.send(()).unwrap();
+            }
         });
         run_parked(stream.resized_by(size).for_each(async |()| {}));
     });
@@ -288,4 +290,25 @@ fn it_can_be_sent_and_shared() {
     let size = SharedSize::new(1);
     is_send_and_sync(&size);
     is_send_and_sync(&(0..3).pool_map(2, ready).resized_by(&size));
+}
+
+#[tokio::test(start_paused = true)]
+async fn for_each_sets_the_size_of_the_stream_that_it_has() {
+    let size = SharedSize::new(8);
+    let active = &Cell::new(0);
+    let answers = (0..40).pool_map(8, async |n| {
+        assert!(active.replace(active.get() + 1) < 8);
+        tokio::time::sleep(tokio::time::Duration::from_millis(10)).await;
+        active.set(active.get() - 1);
+        n
+    });
+    let mut seen = vec![];
+    let each = |n: usize| {
+        size.set(if n % 2 == 0 { 4 } else { 2 });
+        seen.push(active.get());
+        ready(())
+    };
+    answers.unordered().resized_by(&size).for_each(each).await;
+    // Once the eight have finished that had started before, there are never more than four.
+    assert!(seen.len() == 40 && seen[8..].iter().all(|active| *active <= 4), "{seen:?}");
 }

@@ -3,6 +3,9 @@
 //! Page `n` is at `/page/n`. Its length, how long the server takes over it and whether it fails ([`Answer`]) depend on
 //! `n` alone, so every run is the same, and a client can check what it got. It begins with its title.
 //!
+//! A server that was [started with a limit](Server::start_limited) is another: none of its pages fails, each takes 40 ms, and all
+//! take longer while more requests are in flight than the limit.
+//!
 //! The server notes each change of the number of its requests in flight. [`Server::load`] is what it saw: not what a
 //! client believes to have sent, but what was really there at the same time.
 
@@ -82,7 +85,17 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let log = Arc::new(Log::default());
-        tokio::spawn(accept(listener, Arc::clone(&log)));
+        tokio::spawn(accept(listener, Arc::clone(&log), Manner::Uneven));
+        Ok(Self { address, log })
+    }
+
+    /// Starts a server that slows down while more requests are in flight than `limit` says, which is given the page.
+    #[allow(dead_code, reason = "for one example")]
+    pub(crate) async fn start_limited(limit: impl Fn(usize) -> usize + Send + Sync + 'static) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let log = Arc::new(Log::default());
+        tokio::spawn(accept(listener, Arc::clone(&log), Manner::Limited(Arc::new(limit))));
         Ok(Self { address, log })
     }
 
@@ -148,10 +161,29 @@ struct Change {
     in_flight: usize,
 }
 
+/// How the server answers.
+#[derive(Clone)]
+enum Manner {
+    /// Some pages are slow, some fail.
+    Uneven,
+    /// The same for all, and the slower the more requests are in flight beyond a limit.
+    #[allow(dead_code, reason = "for one example")]
+    Limited(Arc<dyn Fn(usize) -> usize + Send + Sync>),
+}
+
+/// How long a page takes of a server that has a limit, and is below it.
+const WORK: Duration = Duration::from_millis(40);
+/// How often such a server looks how many requests are in flight.
+const TICK: Duration = Duration::from_millis(5);
+
 #[derive(Debug, Default)]
 struct Log(Mutex<Vec<Change>>);
 
 impl Log {
+    fn in_flight(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).last().map_or(0, |change| change.in_flight)
+    }
+
     fn note(&self, arrival: bool) {
         let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = log.last().map_or(0, |change| change.in_flight);
@@ -181,28 +213,36 @@ impl Drop for InFlight<'_> {
 /// Why the server closes a connection in the midst of a request.
 type Closed = io::Error;
 
-async fn accept(listener: TcpListener, log: Arc<Log>) {
+async fn accept(listener: TcpListener, log: Arc<Log>, manner: Manner) {
     loop {
         match listener.accept().await {
-            Ok((connection, _)) => drop(tokio::spawn(serve(connection, Arc::clone(&log)))),
+            Ok((connection, _)) => drop(tokio::spawn(serve(connection, Arc::clone(&log), manner.clone()))),
             // Out of file descriptors, most likely: wait for some to be closed.
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
 }
 
-async fn serve(connection: TcpStream, log: Arc<Log>) {
-    let service = service_fn(|request| handle(request, &log));
+async fn serve(connection: TcpStream, log: Arc<Log>, manner: Manner) {
+    let service = service_fn(|request| handle(request, &log, &manner));
     // The error is one we planted, or else the client's: it sees for itself.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
 }
 
-async fn handle<B>(request: Request<B>, log: &Log) -> Result<Response<BoxBody<Bytes, Closed>>, Closed> {
+async fn handle<B>(
+    request: Request<B>,
+    log: &Log,
+    manner: &Manner,
+) -> Result<Response<BoxBody<Bytes, Closed>>, Closed> {
     // Given up before the answer goes out, and so before the client can send its next request.
     let _in_flight = InFlight::new(log);
     let Some(page) = request.uri().path().strip_prefix("/page/").and_then(|n| n.parse().ok()) else {
         return Ok(answer(StatusCode::NOT_FOUND, "no such page\n"));
     };
+    if let Manner::Limited(limit) = manner {
+        work(limit(page), log).await;
+        return Ok(answer(StatusCode::OK, text(page)));
+    }
     tokio::time::sleep(latency(page)).await;
     match Answer::of(page) {
         Answer::Page => Ok(answer(StatusCode::OK, text(page))),
@@ -210,6 +250,18 @@ async fn handle<B>(request: Request<B>, log: &Log) -> Result<Response<BoxBody<By
         Answer::Broken => Ok(answer(StatusCode::INTERNAL_SERVER_ERROR, "something broke\n")),
         Answer::Hangup => Err(io::Error::other("hung up")),
         Answer::Half => Ok(half(length(page))),
+    }
+}
+
+/// Does what a page takes: with twice as many requests in flight as `limit`, four times as slowly.
+#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53")]
+async fn work(limit: usize, log: &Log) {
+    let (mut last, mut done) = (Instant::now(), Duration::ZERO);
+    while done < WORK {
+        tokio::time::sleep(TICK).await;
+        let share = limit as f64 / log.in_flight().max(limit) as f64;
+        done += last.elapsed().mul_f64(share * share);
+        last = Instant::now();
     }
 }
 

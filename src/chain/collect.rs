@@ -128,7 +128,7 @@ impl<M, T> PoolMap<M, T> {
     /// use futures_pool::prelude::*;
     ///
     /// # futures::executor::block_on(async {
-    /// let tables = (1..=3).map(|n| (1..=3).pool_map(2, async move |x| n * x).into_future());
+    /// let tables = (1..=3).map(|n| (1..=3).pool_map(2, move |x| async move { n * x }).into_future());
     /// assert_eq!(join_all(tables).await, [[1, 2, 3], [2, 4, 6], [3, 6, 9]]);
     /// # });
     /// ```

@@ -53,6 +53,9 @@ macro_rules! stages {
             /// That is what sets it apart from `StreamExt::for_each`, and from `while let Some(x) = s.next().await`,
             /// which leave everything in flight unpolled while the consumer is busy. Behind an adaptor of `StreamExt`
             /// (`.map(g).for_each(h)`) it is that other one: put [`driven`](crate::ProgressExt::driven) between.
+            /// So do `try_fold`, `fold`, `then`, `and_then`, `forward` and `try_for_each_concurrent`, wherever they stand: use
+            /// [`consume`](crate::PoolMap::consume). For streams of `Result`s there is
+            /// [`try_for_each`](crate::PoolMap::try_for_each).
             ///
             /// It polls at most 64 futures, behind an adaptor [more](crate::PoolMap), then lets other tasks run.
             ///

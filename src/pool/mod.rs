@@ -22,6 +22,7 @@ use crate::source::{Queue, QueueThen};
 use crate::stream::PoolMap;
 
 /// A pool of futures of one type, with results by key: no more and no less than `size` of them are active at once.
+/// (More are only after the size was made smaller, until the surplus has finished.)
 ///
 /// Futures are pushed into its queue ([`spawn_n`](Self::spawn_n), [`map_n`](Self::map_n)) or started as soon as there is a
 /// free slot ([`spawn`](Self::spawn), [`exec`](Self::exec)). Results are taken as they finish, the pool being a
@@ -30,7 +31,8 @@ use crate::stream::PoolMap;
 /// **Nothing runs unless the pool is polled**: by its stream, or by an `async` method while that is awaited. There are
 /// no tasks, and no handles that would drive the pool; a pool that is left alone stalls. So do its futures in
 /// `while let Some(x) = pool.next().await { slow().await }` while `slow` runs; [`drive`](Self::drive) and
-/// [`for_each`](Self::for_each) are the cure.
+/// [`for_each`](Self::for_each) are the cure, and [`consume`](Self::consume) for any other consumer: `fold`, `forward`,
+/// `try_for_each`, `then` and the like stall the pool when they are called on it.
 ///
 /// Dropping the pool drops the futures in it. It keeps the memory that it once needed, for later futures and results.
 ///
@@ -125,6 +127,10 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
 
     /// Pushes a future into the queue. Never waits, and never polls.
     ///
+    /// A timer in the future may count from here: that of `tokio::time::timeout(d, f())`, say, is over `d` after the call, even if
+    /// the future has waited in the queue all the time. An async block begins when it has a slot:
+    /// `async { timeout(d, f()).await }`.
+    ///
     /// # Examples
     ///
     /// ```
@@ -174,7 +180,8 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
     /// Drives the pool until there is a free slot, then starts the future in it.
     ///
     /// What is in the queue comes first. On a [paused](Self::pause) pool it never ends. A loop of `spawn`s over futures
-    /// that are always ready does not let other tasks run, and keeps every result until it is taken.
+    /// that are always ready does not let other tasks run, and keeps every result until it is taken. A timeout around the future
+    /// [counts while it waits](Self::spawn_n): put it inside an async block.
     ///
     /// # Cancel safety
     ///
@@ -244,7 +251,8 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
 
     /// Starts the future as [`spawn`](Self::spawn) does, drives the pool until it has finished, and returns its output.
     ///
-    /// The other futures continue meanwhile, and keep their results. On a [paused](Self::pause) pool it never ends.
+    /// The other futures continue meanwhile, and keep their results. On a [paused](Self::pause) pool it never ends. A timeout
+    /// around the future [counts while it waits](Self::spawn_n): `exec(async { timeout(d, f()).await })`.
     ///
     /// # Cancel safety
     ///

@@ -117,8 +117,10 @@ impl<I> Weigh<I> for Unweighted {
 }
 
 /// The user's weights.
+#[cfg(feature = "alloc")]
 pub struct Weighted<W>(pub(crate) W);
 
+#[cfg(feature = "alloc")]
 impl<I, W: FnMut(&I) -> usize> Weigh<I> for Weighted<W> {
     fn weigh(&mut self, item: &I) -> usize {
         (self.0)(item)
@@ -138,8 +140,10 @@ pub trait Make<I> {
 }
 
 /// The closure of `pool_map`.
+#[cfg(feature = "alloc")]
 pub struct Plain<F>(pub(crate) F);
 
+#[cfg(feature = "alloc")]
 impl<I, Fut, F: FnMut(I) -> Fut> Make<I> for Plain<F> {
     type Future = Fut;
 
@@ -263,6 +267,7 @@ impl<It, W, Q, M, A, Fut> Admission<It, W, Q, M, A, Fut> {
     }
 
     /// Changes how items are weighed, and where they wait, before the first was pulled.
+    #[cfg(feature = "alloc")]
     pub(crate) fn with<W2, Q2>(
         self,
         weigh: impl FnOnce(W) -> W2,

@@ -89,7 +89,7 @@ mod tests {
             let mut taken = BTreeSet::new();
             for (takes, index) in steps {
                 if takes || taken.is_empty() {
-                    let lowest = (0..).find(|number| !taken.contains(number)).unwrap();
+                    let lowest = (0..=taken.len()).find(|number| !taken.contains(number)).unwrap();
                     prop_assert_eq!(numbers.lowest(), lowest);
                     numbers.take(lowest);
                     taken.insert(lowest);

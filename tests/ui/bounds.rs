@@ -18,6 +18,8 @@ fn main() {
     let fallible = async |x: u8| x.checked_add(1).ok_or("full");
     let _ = (0..3).pool_map(2, fallible).fail_fast().fail_fast(); //~ `fail_fast` is called once, before or after `catch_unwind`
     let _ = (0..3).pool_map(2, fallible).catch_unwind().fail_fast();
+    let _ = (0..3).pool_map(2, fallible).fail_fast().catch_unwind();
+    let _ = (0..3).pool_map(2, fallible).fail_fast().catch_unwind().catch_unwind(); //~ method `catch_unwind` exists
 
     makes_progress(stream::iter(0..3)); //~ is not a pool's stream, or does not show the pool in it
     makes_progress((0..3).pool_map(2, async |x| x).boxed_local()); //~ hand the stream on as `impl Progress<Item = T>`
