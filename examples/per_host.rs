@@ -1,48 +1,74 @@
-//! At most 6 requests at once, and of these at most 2 to each host; and no slot that stands empty for it.
+//! At most 6 requests at once, and of these at most 2 to each host, whatever hosts turn up; and no slot that stands empty for
+//! it.
 //!
 //! ```text
 //! cargo run --example per_host
 //! ```
 //!
-//! The idea: the narrow limit is the outer one. Each host has a pool of its own, and what these let through queues for a
-//! slot of the scope that they share. There is a queue of two for each host, so one host with a long list crowds out no
-//! other; and whatever waits there may start as soon as there is a slot, so no slot waits for a host.
+//! The idea: `per_key`. A page of a host that has its 2 requests is set aside without taking a slot, and the next one of another
+//! host starts. Hosts need not be known beforehand: some pages here are redirects to a host that nobody has heard of.
 //!
-//! The pitfall is the other way round: one pool for all, and a semaphore of the host inside its futures. A future that
-//! waits for the semaphore holds a slot; when the next few pages are of the same host, the other hosts get nothing.
+//! The pitfall: a semaphore of the host inside the futures. A future that waits for the semaphore holds a slot; when the next
+//! few pages are of the same host, the other hosts get nothing.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::pin::pin;
 
-use futures_pool::{local_scope, prelude::*};
+use futures::channel::mpsc::{self, UnboundedSender};
+use futures_pool::prelude::*;
 use tokio::sync::Semaphore;
 use tokio::time::{Duration, Instant, interval_at, sleep};
 
 const OVERALL: usize = 6;
 const PER_HOST: usize = 2;
-/// How many pages each host has.
+/// How many pages each host has in the beginning.
 const PAGES: [u32; 5] = [40, 30, 20, 5, 3];
 const MS: Duration = Duration::from_millis(1);
 
-/// Of each host, how many pages are under way, and how many have come.
+struct Page {
+    host: String,
+    number: u32,
+}
+
+/// Of each host, how many pages are under way, and how many are still to come, those under way included.
 #[derive(Default)]
-struct World(RefCell<[(usize, u32); PAGES.len()]>);
+struct World {
+    hosts: RefCell<HashMap<String, (usize, usize)>>,
+    fetched: Cell<usize>,
+}
 
 impl World {
-    async fn fetch(&self, host: usize, page: u32) {
-        self.0.borrow_mut()[host].0 += 1;
-        let hosts = *self.0.borrow();
-        assert!(hosts[host].0 <= PER_HOST && hosts.iter().map(|(active, _)| active).sum::<usize>() <= OVERALL);
-        sleep((10 + page * 7 % 4 * 10) * MS).await;
-        let (active, done) = &mut self.0.borrow_mut()[host];
-        (*active, *done) = (*active - 1, *done + 1);
+    fn add(&self, page: Page, to: &UnboundedSender<Page>) {
+        self.hosts.borrow_mut().entry(page.host.clone()).or_default().1 += 1;
+        to.unbounded_send(page).expect("it is received");
+    }
+
+    /// All pages that are known in the beginning.
+    fn add_all(&self, to: &UnboundedSender<Page>) {
+        for (host, pages) in (0..).zip(PAGES) {
+            (0..pages).for_each(|number| self.add(Page { host: format!("host-{host}.example"), number }, to));
+        }
+    }
+
+    /// Fetches a page, and returns where it redirects to, if it does.
+    async fn fetch(&self, Page { host, number }: Page) -> Option<Page> {
+        self.hosts.borrow_mut().get_mut(&host).expect("it was added").0 += 1;
+        assert!(self.hosts.borrow().values().all(|(active, _)| *active <= PER_HOST));
+        assert!(self.hosts.borrow().values().map(|(active, _)| active).sum::<usize>() <= OVERALL);
+        sleep((10 + number * 7 % 4 * 10) * MS).await;
+        let mut hosts = self.hosts.borrow_mut();
+        let (active, left) = hosts.get_mut(&host).expect("it was added");
+        (*active, *left) = (*active - 1, *left - 1);
+        self.fetched.set(self.fetched.get() + 1);
+        (host.starts_with("host-0") && number % 8 == 7).then(|| Page { host: "new.example".into(), number })
     }
 
     /// Returns how many requests are under way, and how many could be, at the most.
     fn load(&self) -> (usize, usize) {
-        let hosts = self.0.borrow();
-        let possible = hosts.iter().zip(PAGES).map(|((_, done), pages)| PER_HOST.min((pages - done) as usize)).sum();
-        (hosts.iter().map(|(active, _)| active).sum(), OVERALL.min(possible))
+        let hosts = self.hosts.borrow();
+        let possible = hosts.values().map(|(_, left)| PER_HOST.min(*left)).sum();
+        (hosts.values().map(|(active, _)| active).sum(), OVERALL.min(possible))
     }
 
     /// Runs the work; looks every 10 ms, between the times at which requests end. Returns the time, and the empty slots.
@@ -56,34 +82,47 @@ impl World {
                 _ = looks.tick() => { let (active, possible) = self.load(); empty += possible - active; }
             }
         }
-        assert!(self.0.borrow().iter().zip(PAGES).all(|((active, done), pages)| *active == 0 && *done == pages));
+        assert!(self.hosts.borrow().values().all(|counts| *counts == (0, 0)));
+        assert_eq!(self.fetched.get(), PAGES.iter().sum::<u32>() as usize + 40 / 8);
         println!("{name:28} {:?}, {empty} times a slot was empty that could have been taken", start.elapsed());
         (start.elapsed(), empty)
+    }
+}
+
+/// Puts a redirect into the queue; or closes that, when the last page is there.
+fn follow(world: &World, redirect: Option<Page>, sender: &UnboundedSender<Page>) {
+    if let Some(page) = redirect {
+        world.add(page, sender);
+    }
+    if world.hosts.borrow().values().all(|(_, left)| *left == 0) {
+        sender.close_channel();
     }
 }
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
 async fn main() {
     let world = World::default();
-    let pools = local_scope(OVERALL, async |slots| {
-        let host = async |host| {
-            let fetch =
-                async |page| slots.exec(world.fetch(host, page)).await.expect("it does not panic, nor is it cancelled");
-            (0..PAGES[host]).pool_map(PER_HOST, fetch).await;
-        };
-        (0..PAGES.len()).pool_map(usize::MAX, host).await;
-    });
-    let (time, empty) = world.watch("a pool for each host:", pools).await;
+    let (sender, pages) = mpsc::unbounded();
+    world.add_all(&sender);
+    let stream = pages.pool_map(OVERALL, async |page| follow(&world, world.fetch(page).await, &sender));
+    let stream = stream.unordered().per_key(PER_HOST, |page| page.host.clone());
+    let (time, empty) = world.watch("per_key:", stream.for_each(async |()| ())).await;
     assert_eq!(empty, 0);
 
     let world = World::default();
-    let semaphores = PAGES.map(|_| Semaphore::new(PER_HOST));
-    let pages = (0..PAGES.len()).flat_map(|host| (0..PAGES[host]).map(move |page| (host, page)));
-    let fetch = async |(host, page): (usize, u32)| {
-        let _permit = semaphores[host].acquire().await.expect("nobody closes it");
-        world.fetch(host, page).await;
+    let (sender, pages) = mpsc::unbounded();
+    world.add_all(&sender);
+    let semaphores = RefCell::new(HashMap::new());
+    let fetch = async |page: Page| {
+        let semaphore = semaphores
+            .borrow_mut()
+            .entry(page.host.clone())
+            .or_insert_with(|| std::rc::Rc::new(Semaphore::new(PER_HOST)))
+            .clone();
+        let _permit = semaphore.acquire().await.expect("nobody closes it");
+        follow(&world, world.fetch(page).await, &sender);
     };
-    let one_pool = async { drop(pages.pool_map(OVERALL, fetch).await) };
-    let (naive_time, naive_empty) = world.watch("semaphores within one pool:", one_pool).await;
+    let stream = pages.pool_map(OVERALL, fetch).unordered();
+    let (naive_time, naive_empty) = world.watch("semaphores within the pool:", stream.for_each(async |()| ())).await;
     assert!(naive_empty > 0 && naive_time > time);
 }

@@ -397,6 +397,18 @@ fn only(uses: &[&str], cases: Vec<Case>) -> impl Iterator<Item = Case> {
     cases.into_iter().filter(|case| uses.iter().any(|usage| case.name.ends_with(usage)))
 }
 
+/// The options of admission, with every closure; and numbers.
+fn admission(source: &str) -> Vec<Case> {
+    const KEYED: Chain = chain("keyed", ".weighted(|_| 1).per_key(1, |_| 0)", "");
+    let mut cases = chains(source, &KEYED);
+    for Closure { name, items, .. } in &CLOSURES {
+        let source = fill(source, &[("_I_", items)]);
+        let stream = format!("{source}.pool_map_slot(4, |slot, x| async move {{ yield_now().await; (slot, x) }})");
+        cases.extend(uses_of_stream(&format!("{name}_slot"), &stream));
+    }
+    cases
+}
+
 /// The consumers and stages of our own, behind every closure and option.
 fn consumers() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -699,6 +711,8 @@ fn tables() -> Vec<(String, Vec<Case>)> {
         ("try_scopes".to_owned(), try_scopes()),
         ("inline_pools".to_owned(), inline_pools()),
         ("callbacks".to_owned(), callbacks()),
+        ("admission_over_iterators".to_owned(), admission("_I_")),
+        ("admission_over_streams".to_owned(), admission("stream::iter(_I_)")),
     ];
     for chain in &CHAINS {
         tables.push((format!("{}_over_iterators", chain.name), chains("_I_", chain)));

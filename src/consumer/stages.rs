@@ -193,6 +193,44 @@ macro_rules! stages {
                 $crate::PoolMap::new($crate::consumer::StageItems::new(self), size, f)
             }
 
+            /// Maps the items as [`pool_map`](Self::pool_map) does, and tells `f` a number as well: the lowest that no other active
+            /// future has, so below `size`. See [`IterPoolExt::pool_map_slot`](crate::IterPoolExt::pool_map_slot).
+            ///
+            /// # Cancel safety
+            ///
+            /// As with [`pool_map`](Self::pool_map).
+            ///
+            /// # Panics
+            ///
+            /// If `f` panics, the item is lost, and its number is free.
+            ///
+            /// # Examples
+            ///
+            /// ```
+            /// use futures_pool::prelude::*;
+            ///
+            /// # futures::executor::block_on(async {
+            /// let texts = ["1", "2"].into_iter().pool_map(8, async |text| text);
+            /// let parsed = texts.pool_map_slot(2, async |slot, text| (slot < 2, text.parse::<u32>().unwrap()));
+            /// assert_eq!(parsed.await, [(true, 1), (true, 2)]);
+            /// # });
+            /// ```
+            #[cfg(feature = "alloc")]
+            pub fn pool_map_slot<Map, MapFut, MapT>(
+                self,
+                size: usize,
+                f: Map,
+            ) -> $crate::PoolMap<
+                $crate::chain::OnSlotsNumbered<$crate::consumer::StageItems<Self>, $item, Map, MapFut, MapT>,
+                MapT,
+            >
+            where
+                Map: FnMut(usize, $item) -> MapFut,
+                MapFut: $crate::future::IsFuture<Output = MapT>,
+            {
+                $crate::PoolMap::new_numbered($crate::consumer::StageItems::new(self), size, f)
+            }
+
             /// Maps the items as [`pool_map`](Self::pool_map) does, in a pool of `SIZE` slots that is inside the
             /// value: it needs no allocator, and has to be pinned before it is polled.
             ///
