@@ -138,7 +138,8 @@ where
         let results = chain.engine.finished_mut();
         return Poll::Ready(if R::COUNTS_TAKEN && results.due() > 0 { pop(results) } else { None });
     }
-    let goal = if wanted.is_progress() { Goal::Progress } else { Goal::Next };
+    let is_collecting = chain.engine.as_mut().finished_mut().is_collecting();
+    let goal = if wanted.is_progress() || is_collecting { Goal::Progress } else { Goal::Next };
     let poll = chain.follow.poll(
         cx,
         chain.engine.as_mut(),
@@ -147,7 +148,8 @@ where
         |engine, cx| engine.as_mut().run(cx, chain.source.as_mut(), budget, goal, &mut Unconditional),
     );
     match (wanted, poll) {
-        (Wanted::Item, Poll::Ready(true)) => Poll::Ready(pop(chain.engine.finished_mut())),
+        // Where all are collected, there is one only if it is an error.
+        (Wanted::Item, Poll::Ready(is_due)) if is_due || is_collecting => Poll::Ready(pop(chain.engine.finished_mut())),
         (_, Poll::Ready(_)) if wanted.is_progress() => {
             // None of its futures is active, and none will be before a result is taken. But something upstream may
             // be, also after the end of the source.

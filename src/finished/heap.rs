@@ -5,6 +5,7 @@
 //! results at a time, those count that were taken and not yet asked for.
 
 use alloc::vec::Vec;
+use core::mem;
 use core::ops::Range;
 
 use super::{ChainResults, Finished, Gathering, Results};
@@ -43,7 +44,8 @@ impl<T> HeapResults<T> {
 
     /// Takes the results that were collected, in order.
     pub(crate) fn take_collected(&mut self) -> impl Iterator<Item = T> + use<T> {
-        core::mem::take(&mut self.all).into_iter().flatten()
+        // Not `flatten`: by this, they are collected in the memory that they are in.
+        mem::take(&mut self.all).into_iter().filter_map(|result| result)
     }
 
     /// Returns how many results were collected.
@@ -148,6 +150,11 @@ impl<T> ChainResults for HeapResults<T> {
     #[inline(always)]
     fn pop_numbered(&mut self) -> Option<(u64, T)> {
         self.queue.pop_numbered()
+    }
+
+    #[inline(always)]
+    fn is_collecting(&self) -> bool {
+        self.is_collecting
     }
 
     #[inline(always)]
