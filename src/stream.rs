@@ -110,6 +110,9 @@ pub(crate) type Run<M, T> = fn(Pin<&mut M>, &mut Context<'_>, &mut usize, Wanted
 pub(crate) enum Wanted {
     /// The next item.
     Item,
+    /// The next item, where all of them are collected: then that is an error, or there is none before all have ended.
+    #[cfg(feature = "alloc")]
+    Collected,
     /// That there is an item, or something to gather, which is not taken.
     #[cfg(feature = "alloc")]
     Due,

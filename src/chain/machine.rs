@@ -128,18 +128,25 @@ where
     R: ChainResults<Output = OutputOf<S>>,
 {
     let mut chain = chain.project();
-    #[cfg(feature = "alloc")]
-    if R::COUNTS_TAKEN {
-        let results = chain.engine.as_mut().finished_mut();
-        results.count_taken(if let Wanted::ProgressBeside(taken) = wanted { taken } else { 0 });
+    let mut goal = Goal::Next;
+    let results = chain.engine.as_mut().finished_mut();
+    // Also after a panic.
+    results.count_taken(0);
+    if wanted != Wanted::Item {
+        if wanted.is_progress() {
+            goal = Goal::Progress;
+        }
+        #[cfg(feature = "alloc")]
+        match wanted {
+            Wanted::Another => {
+                return Poll::Ready(if R::COUNTS_TAKEN && results.due() > 0 { pop(results) } else { None });
+            }
+            Wanted::ProgressBeside(taken) => results.count_taken(taken),
+            // No result is due before the end, so there is nothing to stop for.
+            Wanted::Collected if results.is_collecting() => goal = Goal::Progress,
+            _ => {}
+        }
     }
-    #[cfg(feature = "alloc")]
-    if wanted == Wanted::Another {
-        let results = chain.engine.finished_mut();
-        return Poll::Ready(if R::COUNTS_TAKEN && results.due() > 0 { pop(results) } else { None });
-    }
-    let is_collecting = chain.engine.as_mut().finished_mut().is_collecting();
-    let goal = if wanted.is_progress() || is_collecting { Goal::Progress } else { Goal::Next };
     let poll = chain.follow.poll(
         cx,
         chain.engine.as_mut(),
@@ -148,8 +155,9 @@ where
         |engine, cx| engine.as_mut().run(cx, chain.source.as_mut(), budget, goal, &mut Unconditional),
     );
     match (wanted, poll) {
-        // Where all are collected, there is one only if it is an error.
-        (Wanted::Item, Poll::Ready(is_due)) if is_due || is_collecting => Poll::Ready(pop(chain.engine.finished_mut())),
+        (Wanted::Item, Poll::Ready(true)) => Poll::Ready(pop(chain.engine.finished_mut())),
+        #[cfg(feature = "alloc")]
+        (Wanted::Collected, Poll::Ready(_)) => Poll::Ready(pop(chain.engine.finished_mut())),
         (_, Poll::Ready(_)) if wanted.is_progress() => {
             // None of its futures is active, and none will be before a result is taken. But something upstream may
             // be, also after the end of the source.
