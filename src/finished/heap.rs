@@ -43,8 +43,8 @@ impl<T> HeapResults<T> {
     }
 
     /// Takes the results that were collected, in order.
+    #[expect(clippy::filter_map_identity, reason = "what `flatten` gives is not collected in the memory that it is in")]
     pub(crate) fn take_collected(&mut self) -> impl Iterator<Item = T> + use<T> {
-        // Not `flatten`: by this, they are collected in the memory that they are in.
         mem::take(&mut self.all).into_iter().filter_map(|result| result)
     }
 
