@@ -52,7 +52,6 @@ struct Shared {
 
 /// What wakes the task of a pool that follows.
 #[cfg(feature = "std")]
-#[derive(Default)]
 struct Follower {
     task: AtomicWaker,
 }
@@ -145,7 +144,7 @@ impl Follow {
     /// Follows a size from now on.
     #[cfg(feature = "std")]
     pub(crate) fn begin(&mut self, size: &SharedSize) {
-        let follower = Arc::new(Follower::default());
+        let follower = Arc::new(Follower { task: AtomicWaker::new() });
         size.0.followers.with(|all| {
             all.retain(|follower| follower.strong_count() > 0);
             all.push(Arc::downgrade(&follower));

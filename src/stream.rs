@@ -115,6 +115,9 @@ pub(crate) enum Wanted {
     Due,
     /// Progress, while no item is taken: see [`Progress::poll_progress`].
     Progress,
+    /// The next item, where all of them are collected: then that is an error, or there is none before all have ended.
+    #[cfg(feature = "alloc")]
+    Collected,
     /// An item that is due, without anything being polled. `None` also where only one can be taken at a time.
     #[cfg(feature = "alloc")]
     Another,

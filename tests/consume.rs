@@ -671,6 +671,27 @@ fn a_panic_of_a_future_passes_through_the_consumer_that_can_go_on() {
 }
 
 #[test]
+fn a_panic_while_items_are_ahead_loses_none_of_the_rest() {
+    // Items 0 to 9 are ready; the next one panics when the pool makes progress while the consumer is busy.
+    let mut consume = Box::pin((0..30).pool_map(16, async |n| assert_ne!(n, 20)).consume(|items| {
+        let busy = Cell::new(true);
+        items
+            .enumerate()
+            .then(move |(place, ())| {
+                let wait = place == 4 && busy.replace(false);
+                async move {
+                    if wait {
+                        yield_now().await;
+                    }
+                }
+            })
+            .count()
+    }));
+    assert!(catch_unwind(AssertUnwindSafe(|| poll(&mut consume))).is_err());
+    assert_eq!(run(consume), 29);
+}
+
+#[test]
 fn it_prints_the_stream() {
     let consume = (0..3).pool_map(2, ready).consume(|items| {
         let printed = format!("{items:?}");

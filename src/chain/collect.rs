@@ -77,7 +77,7 @@ impl<M, T> Future for Collect<M, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Vec<T>> {
         let mut this = self.project();
         let mut budget = POLL_BUDGET;
-        while let Some(item) = ready!(this.stream.as_mut().poll(cx, &mut budget, Wanted::Item)) {
+        while let Some(item) = ready!(this.stream.as_mut().poll(cx, &mut budget, Wanted::Collected)) {
             this.items.push(item);
         }
         Poll::Ready(all(this.items, || (this.placed.take)(this.stream.machine_mut())))
@@ -90,7 +90,7 @@ impl<M, I, T, O> Future for TryCollect<M, I, T, O> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
         let mut this = self.project();
         let mut budget = POLL_BUDGET;
-        while let Some(item) = ready!(this.stream.as_mut().poll(cx, &mut budget, Wanted::Item)) {
+        while let Some(item) = ready!(this.stream.as_mut().poll(cx, &mut budget, Wanted::Collected)) {
             match (this.keep)(item) {
                 Ok(item) => this.items.push(item),
                 Err(error) => return Poll::Ready(error),

@@ -166,6 +166,15 @@ where
     R: ChainResults<Output = OutputOf<S>>,
 {
     let mut chain = chain.project();
+    let mut goal = Goal::Next;
+    if wanted == Wanted::Progress {
+        goal = Goal::Progress;
+    }
+    #[cfg(feature = "alloc")]
+    if wanted == Wanted::Collected && chain.engine.finished.is_collecting() {
+        // No result is due before the end, so there is nothing to stop for.
+        goal = Goal::Progress;
+    }
     #[cfg(feature = "alloc")]
     if let Wanted::Another | Wanted::Taken = wanted {
         let results = chain.engine.finished_mut();
@@ -181,7 +190,6 @@ where
     if let Some(size) = chain.follow.changed() {
         chain.engine.as_mut().law_mut().set_size(size);
     }
-    let goal = if wanted == Wanted::Progress { Goal::Progress } else { Goal::Next };
     let poll = chain.engine.as_mut().run(cx, chain.source.as_mut(), budget, goal, &mut Unconditional);
     if poll.is_pending() || goal == Goal::Progress {
         chain.follow.wait(cx);
@@ -192,6 +200,8 @@ where
         // None of its futures is active, and none will be before a result is taken. But something upstream may be, also after
         // the end of the source.
         Poll::Ready(_) if wanted == Wanted::Progress => chain.source.poll_progress(cx, budget).map(|()| None),
+        #[cfg(feature = "alloc")]
+        Poll::Ready(_) if wanted == Wanted::Collected => Poll::Ready(pop(chain.engine.finished_mut())),
         Poll::Ready(_) => Poll::Ready(None),
     }
 }

@@ -92,6 +92,12 @@ pub trait ChainResults: Finished {
     /// Takes the next result whose turn has come, with its number.
     fn pop_numbered(&mut self) -> Option<(u64, Self::Output)>;
 
+    /// Returns whether results are collected, and none is handed over before the end.
+    #[cfg(feature = "alloc")]
+    fn is_collecting(&self) -> bool {
+        false
+    }
+
     /// Has so many results count as held and due that were taken before.
     fn count_taken(&mut self, _results: usize) {}
 }

@@ -90,8 +90,9 @@ impl<T> Results<T> {
     }
 
     /// Takes the results that were collected, in order.
+    #[expect(clippy::filter_map_identity, reason = "what `flatten` gives is not collected in the memory that it is in")]
     pub(crate) fn take_collected(&mut self) -> impl Iterator<Item = T> + use<T> {
-        mem::take(&mut self.collected).into_iter().flatten()
+        mem::take(&mut self.collected).into_iter().filter_map(|result| result)
     }
 
     /// Returns how many results were collected.
@@ -293,6 +294,10 @@ impl<T> ChainResults for Results<T> {
     #[inline]
     fn pop_numbered(&mut self) -> Option<(u64, T)> {
         self.due.pop_front()
+    }
+
+    fn is_collecting(&self) -> bool {
+        self.is_collecting
     }
 
     fn count_taken(&mut self, results: usize) {

@@ -39,7 +39,7 @@ impl<'a, F: Future, K: ActiveSet> IterMap<'a, F, K> {
             // What it leaves stays in the pool: so each item is taken by itself.
             Wanted::Another | Wanted::Taken => return Poll::Ready(()),
             Wanted::Progress => self.pool.run_beside(cx, budget, Goal::Progress),
-            Wanted::Item => self.pool.run_until(cx, budget, &mut |engine, _| {
+            Wanted::Item | Wanted::Collected => self.pool.run_until(cx, budget, &mut |engine, _| {
                 engine.finished.focused_len() > 0 || engine.finished.focus_ended() == count
             }),
             Wanted::Due => self.pool.run_until(cx, budget, &mut |engine, _| {
@@ -79,7 +79,9 @@ fn run_keyed<F: Future, K: ActiveSet>(
 ) -> Poll<Option<(Key, F::Output)>> {
     let machine = machine.get_mut();
     machine.poll(cx, budget, wanted).map(|()| match wanted {
-        Wanted::Item => machine.finished().pop_focused().map(|(number, output)| (Key(number), output)),
+        Wanted::Item | Wanted::Collected => {
+            machine.finished().pop_focused().map(|(number, output)| (Key(number), output))
+        }
         _ => None,
     })
 }
