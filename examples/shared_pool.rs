@@ -192,7 +192,7 @@ async fn run() {
             let leaves = async {
                 seen.arrival(number).await;
                 if number % 2 == 0 {
-                    pending().await
+                    pending::<()>().await;
                 }
             };
             tokio::select! {

@@ -1578,6 +1578,49 @@ fn a_task_cancelled_while_it_claims_a_slot_leaves_no_claim() {
     assert_eq!(meter.most(), 1);
 }
 
+/// With the standard library, it does not come out of the scope.
+#[cfg(not(feature = "std"))]
+#[test]
+fn a_destructor_that_panics_keeps_no_cancelled_task_from_being_dropped() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    struct Panics(Rc<Cell<usize>>);
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+            std::panic::resume_unwind(Box::new("no"));
+        }
+    }
+    for all in [false, true] {
+        let drops = Rc::new(Cell::new(0));
+        let handle = RefCell::new(None);
+        let mut hand = Hand::new(local_scope(2, async |pool: LocalScope<'_>| {
+            let tasks = pool.map_n(0..5, |_| {
+                let panics = Panics(Rc::clone(&drops));
+                async move {
+                    let _panics = panics;
+                    pending::<()>().await;
+                }
+            });
+            handle.replace(Some((pool, tasks)));
+            pending::<()>().await;
+        }));
+        assert!(hand.settle().is_pending());
+        let (pool, tasks) = handle.take().unwrap();
+        assert_eq!(if all { pool.cancel_all() } else { pool.cancel(&tasks) }, 5);
+        let mut panics = 0;
+        while catch_unwind(AssertUnwindSafe(|| hand.poll())).is_err() {
+            panics += 1;
+            assert!(panics <= 5);
+        }
+        assert_eq!((drops.get(), pool.len()), (5, 0));
+        assert!(tasks.iter().all(Task::is_finished));
+        drop(pool.spawn_n(ready(())));
+        assert!(hand.settle().is_pending());
+        assert_eq!(pool.executed(), 1, "it remains usable");
+    }
+}
+
 #[test]
 fn whoever_awaits_a_task_is_woken_when_it_is_cancelled() {
     let outside = RefCell::new(None);

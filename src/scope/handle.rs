@@ -17,7 +17,7 @@ use crate::sync::Arc;
 /// The handle of a scope: pushes tasks into it, from its body, from its tasks, or from elsewhere.
 ///
 /// It can be cloned, and all clones are the same. Those that tasks hold make no leak: when the scope has ended, a handle
-/// is an empty shell, and what is spawned on it is [`Cancelled`](TaskError::Cancelled).
+/// is an empty shell, and what is spawned on it is [`Cancelled`](super::TaskError::Cancelled).
 ///
 /// The operations that wait, called inside a task of the same scope, lend the task's slot meanwhile; see the
 /// [module](super).
@@ -166,6 +166,10 @@ impl<B> Scope<'_, B> {
     }
 
     /// Creates the first of the handles that keep the scope from ending.
+    #[cfg_attr(
+        not(feature = "std"),
+        expect(clippy::arc_with_non_send_sync, reason = "without `std` there are only scopes of one thread")
+    )]
     pub(super) fn keeping(hub: Arc<Hub<B>>) -> Self {
         let keeper = Keeper { control: Arc::clone(&hub.control) };
         Self { hub, keeper: Some(Arc::new(keeper)), env: PhantomData }

@@ -90,7 +90,8 @@
 //!
 //! A task costs two allocations: one box for its future, one for what it shares with its handle. Waiting for tasks inside a
 //! task costs a lookup under a lock for each handle that is polled. An [`iterwait`] over the tasks of many scopes asks each
-//! of these, at each poll, whether it is polled in one of its tasks: with 16,000 scopes, that makes 16,000 × 16,000 steps.
+//! of these, at each poll, whether it is polled in one of its tasks: with 4,096 scopes of one task each, that took 16 ms in all,
+//! with 16,384 of them 170 ms.
 
 mod arriving;
 mod cell;
@@ -121,7 +122,7 @@ pub use self::error::TaskError;
 pub use self::handle::{LocalScope, Scope, TaskBox};
 pub use self::iterwait::{IterWait, KeyedIterWait, iterwait};
 pub use self::join::{Idle, Join};
-use self::machine::ScopeMachine;
+pub use self::machine::ScopeMachine;
 #[cfg(feature = "std")]
 pub use self::shared::shared;
 pub use self::shared::{Driver, LocalDriver, local_shared};
@@ -129,7 +130,7 @@ pub use self::spawn::{Exec, Spawn};
 pub use self::task::Task;
 #[cfg(feature = "std")]
 pub use self::try_scope::try_scope;
-pub use self::try_scope::{LocalTryScope, TryScope, local_try_scope};
+pub use self::try_scope::{LocalTryScope, TryScope, TryScopeMachine, local_try_scope};
 use crate::future::PoolFuture;
 
 /// Runs `body` together with the tasks that it spawns, of which at most `size` are active at once; gives the body's

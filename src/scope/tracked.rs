@@ -83,6 +83,17 @@ impl<F: Future<Output = T>, T> Future for Tracked<F, T> {
     }
 }
 
+/// Settles a task when it is dropped.
+struct Settle<'a, T> {
+    cell: &'a Cell<T>,
+}
+
+impl<T> Drop for Settle<'_, T> {
+    fn drop(&mut self) {
+        self.cell.settle(None, Limit::NotEnded, false);
+    }
+}
+
 #[pinned_drop]
 impl<F, T> PinnedDrop for Tracked<F, T> {
     fn drop(self: Pin<&mut Self>) {
@@ -93,10 +104,11 @@ impl<F, T> PinnedDrop for Tracked<F, T> {
             return future.set(None);
         }
         if future.is_some() {
+            // Also when another thread has settled it: that one may have yet to count it out, for which it holds the lock. And
+            // also when the destructor panics, which without the standard library passes through.
+            let _settle = Settle { cell: &**cell };
             // A panic of a task stays with the task; the others continue.
             contain_and_forget(|| future.set(None));
-            // Also when another thread has settled it: that one may have yet to count it out, for which it holds the lock.
-            cell.settle(None, Limit::NotEnded, false);
         } else if cell.status.load(Acquire) != SETTLED {
             cell.settle(None, Limit::NotEnded, false);
         }
