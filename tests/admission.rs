@@ -16,7 +16,7 @@ use common::{poll_next, run};
 use futures::stream::FusedStream;
 use futures::{FutureExt, Stream, StreamExt};
 use futures_pool::inline::Slots;
-use futures_pool::{InlineSet, Progress, UnorderedSet, prelude::*, yield_when};
+use futures_pool::{InlineSet, PoolMap, Progress, UnorderedSet, prelude::*, yield_when};
 use proptest::prelude::*;
 
 /// Futures that finish when they are told to.
@@ -295,15 +295,15 @@ proptest! {
             stream = stream.unordered();
         }
         match case.set {
-            0 => check(&case, &gates, stream, |stream| stream.waiting(), |stream, size| stream.set_size(size)),
+            0 => check(&case, &gates, stream, PoolMap::waiting, PoolMap::set_size),
             1 => {
                 let stream = stream.with_set(UnorderedSet);
-                check(&case, &gates, stream, |stream| stream.waiting(), |stream, size| stream.set_size(size));
+                check(&case, &gates, stream, PoolMap::waiting, PoolMap::set_size);
             }
             _ => {
                 let stream = stream.with_set(InlineSet::<8>);
                 let case = Case { steps: case.steps.iter().map(|&(i, size)| (i, size.map(|size| size.min(8)))).collect(), ..case };
-                check(&case, &gates, stream, |stream| stream.waiting(), |stream, size| stream.set_size(size));
+                check(&case, &gates, stream, PoolMap::waiting, PoolMap::set_size);
             }
         }
     }
@@ -542,15 +542,17 @@ fn numbers_are_the_lowest_that_no_other_active_future_has() {
     check_numbers(&gates, &told, (0..9).pool_map_slot(9, job(&gates, &told)).unordered().weighted(|_| 3));
 }
 
+struct Use<'a>(&'a RefCell<[bool; 2]>, usize);
+
+impl Drop for Use<'_> {
+    fn drop(&mut self) {
+        self.0.borrow_mut()[self.1] = false;
+    }
+}
+
 #[test]
 fn the_future_that_had_a_number_is_dropped_before_another_has_it() {
     let used = RefCell::new([false; 2]);
-    struct Use<'a>(&'a RefCell<[bool; 2]>, usize);
-    impl Drop for Use<'_> {
-        fn drop(&mut self) {
-            self.0.borrow_mut()[self.1] = false;
-        }
-    }
     let job = |slot: usize, _: u32| {
         assert!(!std::mem::replace(&mut used.borrow_mut()[slot], true), "in use");
         let used = Use(&used, slot);
@@ -713,7 +715,7 @@ fn a_stage_with_keys_keeps_the_pool_upstream_going() {
     assert_eq!((gates.active(), stream.waiting()), (BTreeSet::from([0]), 3));
     for id in 0..9 {
         gates.open(id);
-        let result = (0..20).map(|_| poll_next(&mut stream)).find(|poll| poll.is_ready());
+        let result = (0..20).map(|_| poll_next(&mut stream)).find(Poll::is_ready);
         assert_eq!(result, Some(Poll::Ready(Some(id))));
     }
 }
