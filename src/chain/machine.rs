@@ -128,15 +128,14 @@ where
     R: ChainResults<Output = OutputOf<S>>,
 {
     let mut chain = chain.project();
-    let mut goal = Goal::Next;
-    let results = chain.engine.as_mut().finished_mut();
-    // Also after a panic.
-    results.count_taken(0);
-    if wanted != Wanted::Item {
-        if wanted.is_progress() {
-            goal = Goal::Progress;
-        }
-        #[cfg(feature = "alloc")]
+    let goal = if wanted.is_progress() { Goal::Progress } else { Goal::Next };
+    #[cfg(feature = "alloc")]
+    let mut goal = goal;
+    #[cfg(feature = "alloc")]
+    {
+        let results = chain.engine.as_mut().finished_mut();
+        // Also after a panic.
+        results.count_taken(0);
         match wanted {
             Wanted::Another => {
                 return Poll::Ready(if R::COUNTS_TAKEN && results.due() > 0 { pop(results) } else { None });
