@@ -233,9 +233,8 @@ impl<M, T> Progress for PoolMap<M, T> {
         taken: usize,
     ) -> Poll<()> {
         let _ = self.as_mut().poll(cx, &mut { taken }, Wanted::Taken);
-        let poll = self.as_mut().poll(cx, budget, Wanted::Progress);
-        let _ = self.poll(cx, &mut 0, Wanted::Taken);
-        poll.map(|_| ())
+        let mut stream = CountsAgain(self);
+        stream.0.as_mut().poll(cx, budget, Wanted::Progress).map(|_| ())
     }
 
     #[cfg(feature = "alloc")]
@@ -260,5 +259,16 @@ impl<M, T> Progress for PoolMap<M, T> {
 impl<M: fmt::Debug, T> fmt::Debug for PoolMap<M, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.machine.fmt(f)
+    }
+}
+
+/// When it is dropped, also by a panic, no items count any more that were taken.
+#[cfg(feature = "alloc")]
+struct CountsAgain<'a, M, T>(Pin<&'a mut PoolMap<M, T>>);
+
+#[cfg(feature = "alloc")]
+impl<M, T> Drop for CountsAgain<'_, M, T> {
+    fn drop(&mut self) {
+        let _ = self.0.as_mut().poll(&mut Context::from_waker(Waker::noop()), &mut 0, Wanted::Taken);
     }
 }
