@@ -182,17 +182,18 @@ impl Follow {
         None
     }
 
-    /// When a pool was polled that has to wait: has its task woken when the size grows, or at once if it has changed meanwhile.
+    /// When a pool was polled that has to wait: has its task woken when the size grows. Returns whether it has changed already.
     #[inline]
     #[cfg_attr(
         not(feature = "std"),
         expect(clippy::unused_self, clippy::needless_pass_by_ref_mut, unused_variables, reason = "none is followed")
     )]
-    pub(crate) fn wait(&self, cx: &mut Context<'_>) {
+    pub(crate) fn wait(&self, cx: &mut Context<'_>) -> bool {
         #[cfg(feature = "std")]
         if let Some(followed) = &self.followed {
-            followed.wait(cx);
+            return followed.wait(cx);
         }
+        false
     }
 }
 
@@ -206,14 +207,12 @@ impl Followed {
         (core::mem::replace(&mut self.known, size) != size).then_some(size)
     }
 
-    /// Has the task woken when the size grows, or at once if it has changed meanwhile.
+    /// Has the task woken when the size grows. Returns whether it has changed already.
     #[cold]
     #[inline(never)]
-    fn wait(&self, cx: &mut Context<'_>) {
+    fn wait(&self, cx: &mut Context<'_>) -> bool {
         self.follower.task.register(cx.waker());
-        if self.size.get() != self.known {
-            cx.waker().wake_by_ref();
-        }
+        self.size.get() != self.known
     }
 }
 

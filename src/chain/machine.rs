@@ -187,13 +187,16 @@ where
             None
         });
     }
-    if let Some(size) = chain.follow.changed() {
-        chain.engine.as_mut().law_mut().set_size(size);
-    }
-    let poll = chain.engine.as_mut().run(cx, chain.source.as_mut(), budget, goal, &mut Unconditional);
-    if poll.is_pending() || goal == Goal::Progress {
-        chain.follow.wait(cx);
-    }
+    let poll = loop {
+        if let Some(size) = chain.follow.changed() {
+            chain.engine.as_mut().law_mut().set_size(size);
+        }
+        let poll = chain.engine.as_mut().run(cx, chain.source.as_mut(), budget, goal, &mut Unconditional);
+        let waits = poll.is_pending() || goal == Goal::Progress;
+        if !(waits && chain.follow.wait(cx)) {
+            break poll;
+        }
+    };
     match poll {
         Poll::Pending => Poll::Pending,
         Poll::Ready(true) if wanted == Wanted::Item => Poll::Ready(pop(chain.engine.finished_mut())),

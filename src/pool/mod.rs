@@ -429,15 +429,17 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
         budget: &mut usize,
         condition: &mut dyn FnMut(&mut PoolEngine<F, K>, &Queue<F>) -> bool,
     ) -> Poll<bool> {
-        self.resize();
-        let mut waiting = &mut self.waiting;
-        let mut condition =
-            |engine: Pin<&mut PoolEngine<F, K>>, queue: &&mut Queue<F>, _| condition(engine.get_mut(), queue);
-        let poll = Pin::new(&mut self.engine).run(cx, Pin::new(&mut waiting), budget, Goal::Until, &mut condition);
-        if poll.is_pending() {
-            self.follow.wait(cx);
+        loop {
+            self.resize();
+            let mut waiting = &mut self.waiting;
+            let mut condition =
+                |engine: Pin<&mut PoolEngine<F, K>>, queue: &&mut Queue<F>, _| condition(engine.get_mut(), queue);
+            let engine = Pin::new(&mut self.engine);
+            let poll = engine.run(cx, Pin::new(&mut waiting), budget, Goal::Until, &mut condition);
+            if poll.is_ready() || !self.follow.wait(cx) {
+                return poll;
+            }
         }
-        poll
     }
 
     /// Has the size that is followed, if one is.
@@ -453,13 +455,15 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
     /// For the next item it is compiled where it is called, which saves a quarter of its instructions.
     #[inline(always)]
     fn run(&mut self, cx: &mut Context<'_>, budget: &mut usize, goal: Goal) -> Poll<bool> {
-        self.resize();
-        let mut waiting = &mut self.waiting;
-        let poll = Pin::new(&mut self.engine).run(cx, Pin::new(&mut waiting), budget, goal, &mut Unconditional);
-        if poll.is_pending() || goal == Goal::Progress {
-            self.follow.wait(cx);
+        loop {
+            self.resize();
+            let mut waiting = &mut self.waiting;
+            let poll = Pin::new(&mut self.engine).run(cx, Pin::new(&mut waiting), budget, goal, &mut Unconditional);
+            let waits = poll.is_pending() || goal == Goal::Progress;
+            if !(waits && self.follow.wait(cx)) {
+                return poll;
+            }
         }
-        poll
     }
 
     /// The same for what is called less often.
@@ -501,17 +505,20 @@ impl<F: Future, K: ActiveSet> Pool<F, K> {
         let mut items = Some(items.into_iter());
         let mut taken = 0;
         poll_fn(|cx| {
-            self.resize();
-            let mut source = QueueThen { queue: &mut self.waiting, items: &mut items, make: &mut f, taken: &mut taken };
-            let has_all = |engine: Pin<&mut PoolEngine<F, K>>, source: &QueueThen<'_, F, I::IntoIter, _>, _| {
-                source.is_exhausted() && engine.finished.focus_ended() == *source.taken
-            };
-            let engine = Pin::new(&mut self.engine);
-            let poll = engine.run(cx, Pin::new(&mut source), &mut POLL_BUDGET.clone(), Goal::Until, &mut { has_all });
-            if poll.is_pending() {
-                self.follow.wait(cx);
+            let mut budget = POLL_BUDGET;
+            loop {
+                self.resize();
+                let (queue, items) = (&mut self.waiting, &mut items);
+                let mut source = QueueThen { queue, items, make: &mut f, taken: &mut taken };
+                let has_all = |engine: Pin<&mut PoolEngine<F, K>>, source: &QueueThen<'_, F, I::IntoIter, _>, _| {
+                    source.is_exhausted() && engine.finished.focus_ended() == *source.taken
+                };
+                let engine = Pin::new(&mut self.engine);
+                let poll = engine.run(cx, Pin::new(&mut source), &mut budget, Goal::Until, &mut { has_all });
+                if poll.is_ready() || !self.follow.wait(cx) {
+                    break poll;
+                }
             }
-            poll
         })
         .await;
         let mut results: Vec<_> = core::iter::from_fn(|| self.engine.finished.pop_focused()).collect();
