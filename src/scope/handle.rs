@@ -168,7 +168,7 @@ impl<B> Scope<'_, B> {
     /// Creates the first of the handles that keep the scope from ending.
     #[cfg_attr(
         not(feature = "std"),
-        expect(clippy::arc_with_non_send_sync, reason = "without `std` there are only scopes of one thread")
+        allow(clippy::arc_with_non_send_sync, reason = "without `std` there are only scopes of one thread")
     )]
     pub(super) fn keeping(hub: Arc<Hub<B>>) -> Self {
         let keeper = Keeper { control: Arc::clone(&hub.control) };
