@@ -5,7 +5,7 @@ use std::alloc::System;
 use std::future::{Ready, ready};
 
 use futures::StreamExt;
-use futures_pool::Pool;
+use futures_pool::{Pool, prelude::*};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -78,4 +78,26 @@ fn what_stays_does_not_keep_the_place_of_what_goes() {
     let all = pool.itermap(0..300, |n| ready([n; 128])).map(|block| block[0]).collect::<Vec<_>>();
     assert!(futures::executor::block_on(all).into_iter().eq(0..300));
     assert_eq!(pool.take_result(kept), Some([7; 128]));
+
+    // Keys that nobody uses any more leave nothing behind, nor does a run of items of one key: no more are there than are set
+    // aside. Once that many were, no item takes another allocation.
+    let keys = (0..100_000_u64).chain([0; 1000]).chain(100_000..1_000_000);
+    let mut stream = keys.pool_map(64, ready).unordered().per_key(1, |&key| (key, [0_u64; 16]));
+    let mut next = || futures::executor::block_on(stream.next());
+    assert!((0..1000).all(|_| next().is_some()));
+    let region = Region::new(ALLOCATOR);
+    assert!((1000..901_000).all(|_| next().is_some()));
+    let change = region.change();
+    assert!(blocks(&region) < 2, "{change:?}");
+    assert!(change.allocations + change.reallocations < 20, "{change:?}");
+
+    // Nor do weights and numbers.
+    let weighted =
+        (0..100_000_u64).pool_map_slot(64, |_, item| ready(item)).unordered().weighted(|item| *item as usize % 9);
+    let mut weighted = std::pin::pin!(weighted);
+    let mut next = || futures::executor::block_on(weighted.next());
+    assert!((0..1000).all(|_| next().is_some()));
+    let region = Region::new(ALLOCATOR);
+    assert!((1000..100_000).all(|_| next().is_some()));
+    assert_eq!(region.change().allocations, 0);
 }
