@@ -403,7 +403,7 @@ fn admission(source: &str) -> Vec<Case> {
     let mut cases = chains(source, &KEYED);
     for Closure { name, items, .. } in &CLOSURES {
         let source = fill(source, &[("_I_", items)]);
-        let stream = format!("{source}.pool_map_slot(4, |slot, x| async move {{ yield_now().await; (slot, x) }})");
+        let stream = format!("{source}.pool_map_slot(4, |slot, x| async move {{ yield_now().await; drop(x); slot }})");
         cases.extend(uses_of_stream(&format!("{name}_slot"), &stream));
     }
     cases
