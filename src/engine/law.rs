@@ -290,7 +290,7 @@ impl Law {
 
     /// The future that was just started weighs so much.
     pub(crate) fn started_weighing(&mut self, weight: usize) {
-        if weight > 1 {
+        if weight != 1 {
             self.extra_weight += weight - 1;
             self.settings_changed();
         }
@@ -298,7 +298,7 @@ impl Law {
 
     /// A future that weighs so much has ended.
     pub(crate) fn ended_weighing(&mut self, weight: usize) {
-        if weight > 1 {
+        if weight != 1 {
             debug_assert!(self.extra_weight >= weight - 1);
             self.extra_weight -= weight - 1;
             self.settings_changed();

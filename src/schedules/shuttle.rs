@@ -387,7 +387,7 @@ fn a_join_ends_though_tasks_are_cancelled_and_the_scope_goes() {
                     pool.spawn_n(yield_now()).cancel();
                 }
             }),
-            on_thread(|pool| drop(pool.cancel_all())),
+            on_thread(|pool| _ = pool.cancel_all()),
             on_thread(|pool| {
                 let own = pool.clone();
                 pool.spawn_n(async move { own.join().await });
@@ -488,7 +488,7 @@ fn tasks_lend_while_threads_cancel_and_drop() {
                     busy.fetch_sub(1, SeqCst);
                 });
                 let child = run(handle).unwrap();
-                let mut child = child.lock().unwrap();
+                let child = child.lock().unwrap();
                 if drops {
                     // Its task would not be woken.
                     let _ = run(std::future::ready(child.as_ref().map(Task::cancel)));
