@@ -1,0 +1,45 @@
+//! Workers with more slots than the fleet may use: the limit is the broker's to keep.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+
+use super::Stage;
+use super::fleet::{Fleet, Worked};
+use crate::Failure;
+use crate::job::Job;
+
+const LIMIT: usize = 20;
+const SIZE: usize = 8;
+const WORKERS: [&str; 4] = ["w0", "w1", "w2", "w3"];
+const JOBS: usize = 800;
+
+pub(super) async fn run(stage: &mut Stage) -> Result<(), Failure> {
+    println!("\n{JOBS} jobs, {} workers of {SIZE}, but a limit of {LIMIT} for all together", WORKERS.len());
+    let fleet = Fleet::new(stage, "limit", 1).await?;
+    fleet.enqueue((0..JOBS).map(|id| Job { id: id as u64, key: id as u64, work_ms: 30, fails: 0 })).await?;
+    let work = async {
+        for name in WORKERS {
+            fleet.start(name, Worked { size: SIZE, fleet: LIMIT, partition: None, lease: Duration::from_secs(10) })?;
+        }
+        fleet.empty(None, Duration::from_secs(30)).await?;
+        fleet.stop_all().await
+    };
+    match select(pin!(work), pin!(fleet.sample())).await {
+        Either::Left((done, _)) => done?,
+        Either::Right((never, _)) => never,
+    }
+    let account = fleet.account()?;
+    let lost = account.lost(0..JOBS as u64).len();
+    stage.check(lost == 0, format!("{} jobs were done, {lost} lost", JOBS - lost));
+    let broker = fleet.samples().iter().map(|sample| sample.counts.with_workers).max().unwrap_or(0);
+    let most = account.most_active();
+    stage.check(
+        most == LIMIT && broker <= LIMIT,
+        format!("at most {broker} by the broker's count, {most} by the workers' table"),
+    );
+    let busy = WORKERS.iter().filter(|name| account.attempts.iter().any(|attempt| attempt.worker == **name)).count();
+    stage.check(busy == WORKERS.len(), format!("{busy} workers had a share"));
+    fleet.remove().await
+}

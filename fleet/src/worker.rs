@@ -1,0 +1,211 @@
+//! A worker: a pool over the messages of the broker.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process;
+use std::time::Duration;
+
+use futures::future::{Either, FutureExt, Shared, select};
+use futures::stream::{self, StreamExt};
+use futures_pool::prelude::*;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::broker::{Broker, Place};
+use crate::job::Job;
+use crate::lease::Lease;
+use crate::pull::{Delivery, Pull};
+use crate::table::{Kind, Table};
+use crate::turns::Turns;
+use crate::{Failure, stop_signal};
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// How many jobs this worker runs at once
+    #[arg(long, default_value_t = 8)]
+    pub(crate) size: usize,
+    /// How many jobs all workers together may run at once: makes the consumer, or changes it. Without it, the consumer has to
+    /// be there
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) fleet: Option<usize>,
+    /// Work on this partition alone, and on one job of a key at a time, in order. Each partition is to have one worker
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) partition: Option<u32>,
+    /// For how many milliseconds the broker waits for a sign of life before it gives a job to another worker; only with --fleet
+    #[arg(long, default_value_t = 30_000)]
+    pub(crate) lease_ms: u64,
+    /// After how many milliseconds a job that failed is tried again
+    #[arg(long, default_value_t = 300)]
+    pub(crate) retry_ms: u64,
+    /// How many milliseconds jobs may still take after the signal to stop; then they are given back
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) grace_ms: u64,
+    /// Append what happens to a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) table: Option<PathBuf>,
+    /// The name of this worker in the table
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+}
+
+/// The command.
+pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
+    // Before anything else: a signal that comes early is not to be missed.
+    let stop = stop_signal()?;
+    let worked = work(args, stop).await?;
+    println!("{worked:?}");
+    Ok(())
+}
+
+/// What a worker did.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Worked {
+    pub(crate) done: Cell<usize>,
+    pub(crate) failed: Cell<usize>,
+    /// Given back because the worker was stopped: those that had started, and those that had not.
+    pub(crate) given_back: Cell<usize>,
+    /// Done, but the broker may not know.
+    pub(crate) unconfirmed: Cell<usize>,
+}
+
+/// Works on jobs until `stop`.
+async fn work(args: &Args, stop: impl Future<Output = ()>) -> Result<Worked, Failure> {
+    let broker = Broker::connect(&args.place.server).await?;
+    let lease = Duration::from_millis(args.lease_ms);
+    let consumer = broker.consumer(&args.place.stream, args.partition, args.fleet, lease).await?;
+    let name = args.name.clone().unwrap_or_else(|| process::id().to_string());
+    let grace = Duration::from_millis(args.grace_ms);
+    let stop = stop.shared();
+    let handler = Handler {
+        table: Table::open(args.table.as_deref(), &name)?,
+        turns: args.partition.map(|_| Turns::default()),
+        lease: consumer.lease(),
+        retry: Duration::from_millis(args.retry_ms),
+        out_of_time: stop.clone().then(move |()| sleep(grace)).shared(),
+        worked: Worked::default(),
+    };
+    info!(worker = name, size = args.size, "works");
+
+    let pull = RefCell::new(Pull::new(consumer, &broker.client, args.size.max(1)).await?);
+    let messages = stream::poll_fn(|cx| pull.borrow_mut().poll_next_unpin(cx)).take_until(stop);
+    // Once the signal has come, and while the pool finishes what it has: a request that is still at the broker is taken back,
+    // and what comes in answer to it is handed back.
+    let hand_back = async {
+        let handing_back = pull.borrow_mut().hand_back();
+        add(&handler.worked.given_back, handing_back.await);
+    };
+    let rest = stream::once(hand_back).filter_map(|()| async { None });
+
+    messages
+        .chain(rest)
+        .pool_map(args.size, |delivery| handler.handle(delivery))
+        .unordered()
+        .for_each(async |()| ())
+        .await;
+
+    broker.client.drain().await?;
+    info!(worker = name, "has stopped");
+    Ok(handler.worked)
+}
+
+/// What a job's future needs.
+struct Handler<O: Future<Output = ()>> {
+    table: Table,
+    /// Whose turn it is, where jobs of a key are to be in order.
+    turns: Option<Turns>,
+    lease: Duration,
+    retry: Duration,
+    /// When jobs are to be given back, since the worker is to end.
+    out_of_time: Shared<O>,
+    worked: Worked,
+}
+
+enum Outcome {
+    Done,
+    Failed,
+}
+
+impl<O: Future<Output = ()>> Handler<O> {
+    /// All that is done with a message, the acknowledgement included: when this future ends, its slot is free, and the broker
+    /// knows.
+    async fn handle(&self, delivery: Delivery) {
+        let message = &delivery.message;
+        let lease = Lease { message, length: self.lease };
+        let (job, attempt) = match (Job::parse(&message.payload), message.info()) {
+            (Ok(job), Ok(info)) => (job, u64::try_from(info.delivered).unwrap_or(1)),
+            (Err(error), _) => {
+                warn!(%error, "a message is no job, and is discarded");
+                return lease.discard().await;
+            }
+            (_, Err(error)) => {
+                warn!(%error, "a message is not from a stream");
+                return lease.discard().await;
+            }
+        };
+        let note = |kind| self.table.note(kind, job.id, job.key);
+        let turn = async {
+            match &self.turns {
+                Some(turns) => Some(turns.take(job.key).await),
+                None => None,
+            }
+        };
+        let work = async {
+            let turn = turn.await;
+            note(Kind::Start);
+            let mut outcome = do_job(&job, attempt).await;
+            let mut again = attempt;
+            while let (Outcome::Failed, Some(_)) = (&outcome, &turn) {
+                // In order, it has to be tried again before the next one of its key: here, in its slot.
+                note(Kind::Failed);
+                add(&self.worked.failed, 1);
+                sleep(self.retry).await;
+                again += 1;
+                outcome = do_job(&job, again).await;
+            }
+            note(match outcome {
+                Outcome::Done => Kind::Done,
+                Outcome::Failed => Kind::Failed,
+            });
+            // The next one of its key is not to start before the broker knows that this one is done.
+            (outcome, turn)
+        };
+        match select(self.out_of_time.clone(), pin!(lease.keep(work))).await {
+            Either::Left(((), _)) => {
+                lease.give_back(None).await;
+                add(&self.worked.given_back, 1);
+                note(Kind::GivenBack);
+            }
+            Either::Right(((Outcome::Done, _turn), _)) => match lease.confirm().await {
+                Ok(()) => {
+                    add(&self.worked.done, 1);
+                    note(Kind::Acknowledged);
+                }
+                Err(error) => {
+                    warn!(%error, job = job.id, "is done, but the broker may not know, and may deliver it again");
+                    add(&self.worked.unconfirmed, 1);
+                    note(Kind::Unconfirmed);
+                }
+            },
+            Either::Right(((Outcome::Failed, _turn), _)) => {
+                // The slot is not held until it is tried again.
+                lease.give_back(Some(self.retry)).await;
+                add(&self.worked.failed, 1);
+                note(Kind::GivenBack);
+            }
+        }
+    }
+}
+
+/// The work itself, which fails as often as the job says.
+async fn do_job(job: &Job, attempt: u64) -> Outcome {
+    sleep(job.work()).await;
+    if attempt <= job.fails { Outcome::Failed } else { Outcome::Done }
+}
+
+fn add(counter: &Cell<usize>, more: usize) {
+    counter.set(counter.get() + more);
+}
