@@ -153,6 +153,14 @@ impl Account {
         Some(Load { full: ratio(full, time), mean: ratio(sum, time) })
     }
 
+    /// How many microseconds the work of a job took on average, and then its acknowledgement.
+    pub(crate) fn means(&self) -> (u64, u64) {
+        let times = self.attempts.iter().filter_map(|it| Some((it.worked? - it.start, it.end?.0 - it.worked?)));
+        let (count, work, rest) =
+            times.fold((0, 0, 0), |(count, work, rest), it| (count + 1, work + it.0, rest + it.1));
+        (work / count.max(1), rest / count.max(1))
+    }
+
     /// The first job that was started before the one of the same key before it had been done.
     pub(crate) fn out_of_order(&self) -> Option<String> {
         let mut attempts: Vec<_> = self.attempts.iter().collect();
@@ -200,4 +208,120 @@ const SKEW: u64 = 2_000_000;
 #[expect(clippy::cast_precision_loss, reason = "microseconds of a few minutes")]
 fn ratio(part: u64, whole: u64) -> f64 {
     part as f64 / whole as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An account of lines without times, of which each is a millisecond after the one before: `start 3 w1`.
+    fn account(lines: &str, killed: &[(&str, u64)]) -> Account {
+        try_account(lines, killed).unwrap()
+    }
+
+    fn try_account(lines: &str, killed: &[(&str, u64)]) -> Result<Account, String> {
+        let entry = |(at, line): (usize, &str)| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            // The key is the last digit of the job.
+            let key = fields[1].parse::<u64>().unwrap() % 10;
+            format!("{} {} {} {key} {}", at * 1_000, fields[0], fields[1], fields[2]).parse().unwrap()
+        };
+        let entries: Vec<Entry> = lines.split(';').enumerate().map(entry).collect();
+        Account::new(&entries, killed.iter().map(|(worker, at)| ((*worker).to_owned(), *at)))
+    }
+
+    #[test]
+    fn what_is_done_once_is_not_lost() {
+        let account =
+            account("start 0 a; done 0 a; acknowledged 0 a; start 1 a; done 1 a; acknowledged 1 a; start 2 a", &[]);
+        assert_eq!(account.lost(0..4), [2, 3]);
+        assert_eq!(account.done(), BTreeMap::from([(0, 1), (1, 1)]));
+        assert!(account.repeated().is_empty());
+        assert_eq!(account.in_flight("a"), BTreeSet::from([2]));
+    }
+
+    #[test]
+    fn what_is_given_back_may_start_again() {
+        let account = account("start 0 a; failed 0 a; given-back 0 a; start 0 b; done 0 b; acknowledged 0 b", &[]);
+        assert!(account.repeated().is_empty());
+        assert!(account.lost(0..1).is_empty());
+    }
+
+    #[test]
+    fn what_is_not_given_back_may_not() {
+        for lines in [
+            "start 0 a; start 0 b",
+            "start 0 a; done 0 a; start 0 b; done 0 b",
+            "start 0 a; done 0 a; acknowledged 0 a; start 0 b; done 0 b; acknowledged 0 b",
+            "start 0 a; done 0 a; unconfirmed 0 a; start 0 a",
+        ] {
+            let account = account(lines, &[]);
+            let repeated: Vec<_> = account.repeated().iter().map(|attempt| (attempt.job, &*attempt.worker)).collect();
+            assert_eq!(repeated, [(0, "a")], "{lines}");
+        }
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_is_an_error() {
+        assert!(try_account("done 0 a", &[]).is_err());
+        assert!(try_account("start 0 a; start 0 a", &[]).is_err());
+        assert!(try_account("start 0 a; done 0 b", &[]).is_err());
+        assert!(try_account("given-back 0 a", &[]).is_ok()); // before its turn came
+    }
+
+    #[test]
+    fn active_is_what_is_worked_on_and_ends_where_its_worker_does() {
+        let lines = "start 0 a; start 1 b; done 0 a; start 2 b; acknowledged 0 a; failed 2 b";
+        assert_eq!(account(lines, &[]).most_active(), 2);
+        assert_eq!(account(lines, &[]).active_at(1_500), 2);
+        assert_eq!(account(lines, &[]).active_at(9_000), 1);
+        assert_eq!(account(lines, &[("b", 5_500)]).active_at(9_000), 0);
+        assert_eq!(account("start 0 a; start 1 b; start 2 b", &[("a", 1_500)]).most_active(), 2);
+        assert_eq!(account("start 0 a; start 1 b; start 2 b", &[]).most_active(), 3);
+    }
+
+    #[test]
+    fn the_load_is_that_of_the_time_from_the_first_moment_when_all_are_held() {
+        // Both are held from 1 to 3 and from 4 to 5.
+        let lines =
+            "start 0 a; start 1 a; done 0 a; acknowledged 0 a; start 2 a; done 1 a; acknowledged 1 a; start 3 a";
+        assert_eq!(account(lines, &[]).load(2, 5_000), Some(Load { full: 0.75, mean: 1.75 }));
+        assert_eq!(account(lines, &[]).load(2, 1_000), None);
+        assert_eq!(account(lines, &[]).load(3, 5_000), None);
+    }
+
+    #[test]
+    fn work_and_acknowledgement_have_their_means() {
+        let lines = "start 0 a; start 1 a; done 0 a; done 1 a; acknowledged 1 a; acknowledged 0 a; start 2 a";
+        assert_eq!(account(lines, &[]).means(), (2_000, 2_000));
+        assert_eq!(account("start 0 a", &[]).means(), (0, 0));
+    }
+
+    #[test]
+    fn jobs_of_a_key_are_in_order_if_each_is_done_before_the_next_starts() {
+        for lines in [
+            "start 3 a; start 4 a; done 3 a; acknowledged 3 a; start 13 a; done 13 a",
+            "start 3 a; failed 3 a; given-back 3 a; start 3 a; done 3 a; acknowledged 3 a; start 13 a",
+        ] {
+            assert_eq!(account(lines, &[]).out_of_order(), None, "{lines}");
+        }
+        for lines in [
+            "start 13 a; done 13 a; acknowledged 13 a; start 3 a",
+            "start 3 a; start 13 a; done 3 a",
+            "start 3 a; start 13 b; done 3 a",
+            "start 3 a; failed 3 a; given-back 3 a; start 13 a; done 13 a; acknowledged 13 a; start 3 a",
+        ] {
+            assert!(account(lines, &[]).out_of_order().is_some(), "{lines}");
+        }
+    }
+
+    #[test]
+    fn order_holds_where_a_worker_was_killed_and_another_does_its_jobs_again() {
+        let lines = "start 3 a; start 4 a; start 3 b; done 3 b; acknowledged 3 b; start 13 b; done 13 b";
+        assert_eq!(account(lines, &[("a", 1_500)]).out_of_order(), None);
+        assert!(account(lines, &[("a", 2_500)]).out_of_order().is_some());
+        // What was done already may be done again, but not while another one runs.
+        let again = "start 3 a; done 3 a; acknowledged 3 a; start 13 a; done 13 a; acknowledged 13 a; start 3 b";
+        assert_eq!(account(again, &[]).out_of_order(), None);
+    }
 }

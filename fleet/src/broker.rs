@@ -100,6 +100,13 @@ impl Broker {
         Ok(Consumer { pull, context: self.context.clone() })
     }
 
+    /// The server that leads a consumer, in a cluster: it knows who has which message.
+    pub(crate) async fn leader(&self, stream: &str, partition: Option<u32>) -> Result<Option<String>, Failure> {
+        let stream = self.context.get_stream_no_info(stream).await?;
+        let info = stream.consumer_info(consumer_name(partition)).await?;
+        Ok(info.cluster.and_then(|cluster| cluster.leader))
+    }
+
     /// What the broker counts.
     pub(crate) async fn counts(&self, stream: &str, partition: Option<u32>) -> Result<Counts, Failure> {
         let stream = self.context.get_stream_no_info(stream).await?;

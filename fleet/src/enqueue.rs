@@ -122,7 +122,7 @@ mod tests {
         assert!(jobs.iter().map(|job| job.id).eq(0..200));
         assert!(jobs.iter().all(|job| job.key < 7 && (5..=15).contains(&job.work_ms)));
         assert_eq!(jobs.iter().map(|job| job.fails).sum::<u64>(), 5);
-        assert_eq!(jobs.iter().map(|job| job.work_ms).sum::<u64>() / 200, 10);
+        assert!((1_900..2_100).contains(&jobs.iter().map(|job| job.work_ms).sum::<u64>()));
     }
 
     #[test]

@@ -26,6 +26,10 @@ use clap::{Parser, Subcommand};
 use futures::future::select;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Why a command failed.
 type Failure = Box<dyn Error + Send + Sync>;
@@ -54,8 +58,10 @@ enum Command {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    let level = if args.quiet { Level::ERROR } else { Level::INFO };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).init();
+    let (own, others) = if args.quiet { (Level::ERROR, Level::ERROR) } else { (Level::INFO, Level::WARN) };
+    // The client tells of each connection.
+    let levels = Targets::new().with_default(others).with_target(env!("CARGO_CRATE_NAME"), own);
+    tracing_subscriber::registry().with(fmt::layer().with_writer(io::stderr)).with(levels).init();
     let outcome = match args.command {
         Command::Enqueue(args) => enqueue::run(&args).await,
         Command::Worker(args) => worker::run(&args).await,
@@ -73,7 +79,9 @@ async fn main() -> ExitCode {
 /// Listens for the signals that ask a process to end, from now on; the future ends at the first one.
 fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move { drop(select(pin!(terminate.recv()), pin!(interrupt.recv())).await) })
+    Ok(async move {
+        select(pin!(terminate.recv()), pin!(interrupt.recv())).await;
+    })
 }
 
 /// The error and its causes, in a line.

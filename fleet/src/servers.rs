@@ -21,7 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// Servers, and the directory of their files, which is removed when this is dropped.
 pub(crate) struct Servers {
     servers: Vec<Server>,
-    _directory: TempDir,
+    #[expect(dead_code, reason = "it is there until this is dropped")]
+    directory: TempDir,
 }
 
 struct Server {
@@ -43,21 +44,22 @@ impl Servers {
         let (ports, cluster_ports) = ports.split_at(count);
         let routes: Vec<_> = cluster_ports.iter().map(|port| format!("nats://127.0.0.1:{port}")).collect();
 
-        let mut servers = Self { servers: Vec::new(), _directory: directory };
+        let mut servers = Vec::new();
         for (index, (port, route)) in ports.iter().zip(&routes).enumerate() {
             let name = format!("n{index}");
-            let files = servers._directory.path().join(&name);
+            let files = directory.path().join(&name);
             let mut arguments =
                 vec!["-js".into(), "-sd".into(), files.display().to_string(), "-n".into(), name.clone()];
             arguments.extend(["-a".into(), "127.0.0.1".into(), "-p".into(), port.to_string()]);
-            let log = servers._directory.path().join(format!("{name}.log"));
+            let log = directory.path().join(format!("{name}.log"));
             arguments.extend(["-l".into(), log.display().to_string()]);
             if count > 1 {
                 arguments.extend(["--cluster_name".into(), "fleet".into(), "--cluster".into(), route.clone()]);
                 arguments.extend(["--routes".into(), routes.join(",")]);
             }
-            servers.servers.push(Server { name, port: *port, arguments, log, child: None });
+            servers.push(Server { name, port: *port, arguments, log, child: None });
         }
+        let mut servers = Self { servers, directory };
         for server in &mut servers.servers {
             server.start()?;
         }

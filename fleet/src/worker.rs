@@ -1,6 +1,7 @@
 //! A worker: a pool over the messages of the broker.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -8,9 +9,9 @@ use std::process;
 use std::time::Duration;
 
 use futures::future::{Either, FutureExt, Shared, select};
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use futures_pool::prelude::*;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
 use crate::broker::{Broker, Place};
@@ -21,6 +22,9 @@ use crate::table::{Kind, Table};
 use crate::turns::Turns;
 use crate::{Failure, stop_signal};
 
+/// How much later than a lease ends the broker may notice.
+const LEASE_SLACK: Duration = Duration::from_millis(500);
+
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -30,12 +34,13 @@ pub(crate) struct Args {
     pub(crate) size: usize,
     /// How many jobs all workers together may run at once: makes the consumer, or changes it. Without it, the consumer has to
     /// be there
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", conflicts_with = "partition")]
     pub(crate) fleet: Option<usize>,
-    /// Work on this partition alone, and on one job of a key at a time, in order. Each partition is to have one worker
+    /// Work on this partition alone, and on one job of a key at a time, in order. There has to be one worker for each partition,
+    /// and no more
     #[arg(long, value_name = "NUMBER")]
     pub(crate) partition: Option<u32>,
-    /// For how many milliseconds the broker waits for a sign of life before it gives a job to another worker; only with --fleet
+    /// For how many milliseconds the broker waits for a sign of life before it gives a job to another worker; not changed without --fleet or --partition
     #[arg(long, default_value_t = 30_000)]
     pub(crate) lease_ms: u64,
     /// After how many milliseconds a job that failed is tried again
@@ -57,26 +62,36 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     // Before anything else: a signal that comes early is not to be missed.
     let stop = stop_signal()?;
     let worked = work(args, stop).await?;
-    println!("{worked:?}");
+    println!("{worked}");
     Ok(())
 }
 
 /// What a worker did.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Worked {
-    pub(crate) done: Cell<usize>,
-    pub(crate) failed: Cell<usize>,
+#[derive(Default)]
+struct Worked {
+    done: Cell<usize>,
+    failed: Cell<usize>,
     /// Given back because the worker was stopped: those that had started, and those that had not.
-    pub(crate) given_back: Cell<usize>,
+    given_back: Cell<usize>,
     /// Done, but the broker may not know.
-    pub(crate) unconfirmed: Cell<usize>,
+    unconfirmed: Cell<usize>,
+}
+
+impl fmt::Display for Worked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { done, failed, given_back, unconfirmed } = self;
+        write!(f, "{} done, {} failed, ", done.get(), failed.get())?;
+        write!(f, "{} given back, {} not confirmed", given_back.get(), unconfirmed.get())
+    }
 }
 
 /// Works on jobs until `stop`.
 async fn work(args: &Args, stop: impl Future<Output = ()>) -> Result<Worked, Failure> {
     let broker = Broker::connect(&args.place.server).await?;
     let lease = Duration::from_millis(args.lease_ms);
-    let consumer = broker.consumer(&args.place.stream, args.partition, args.fleet, lease).await?;
+    // Alone on a partition, it is the whole fleet.
+    let limit = args.fleet.or_else(|| args.partition.map(|_| args.size));
+    let consumer = broker.consumer(&args.place.stream, args.partition, limit, lease).await?;
     let name = args.name.clone().unwrap_or_else(|| process::id().to_string());
     let grace = Duration::from_millis(args.grace_ms);
     let stop = stop.shared();
@@ -90,8 +105,19 @@ async fn work(args: &Args, stop: impl Future<Output = ()>) -> Result<Worked, Fai
     };
     info!(worker = name, size = args.size, "works");
 
-    let pull = RefCell::new(Pull::new(consumer, &broker.client, args.size.max(1)).await?);
-    let messages = stream::poll_fn(|cx| pull.borrow_mut().poll_next_unpin(cx)).take_until(stop);
+    let mut pull = Pull::new(consumer, &broker.client, args.size.max(1)).await?;
+    let inherited = match args.partition {
+        None => Vec::new(),
+        Some(partition) => {
+            match select(pin!(take_over(args, partition, &broker, &mut pull, handler.lease)), stop.clone()).await {
+                Either::Left((inherited, _)) => inherited?,
+                Either::Right(_) => Vec::new(),
+            }
+        }
+    };
+    let pull = RefCell::new(pull);
+    let messages = stream::poll_fn(|cx| pull.borrow_mut().poll_next_unpin(cx));
+    let messages = stream::iter(inherited).chain(messages).take_until(stop);
     // Once the signal has come, and while the pool finishes what it has: a request that is still at the broker is taken back,
     // and what comes in answer to it is handed back.
     let hand_back = async {
@@ -110,6 +136,44 @@ async fn work(args: &Args, stop: impl Future<Output = ()>) -> Result<Worked, Fai
     broker.client.drain().await?;
     info!(worker = name, "has stopped");
     Ok(handler.worked)
+}
+
+/// Waits until nobody works on a partition any more, and gives the jobs that were left in the middle, in order.
+///
+/// Another worker had them, and was killed. The broker gives them away again one by one, as their leases run out, and between
+/// them those that nobody has had yet: not in order. So the leases are waited for, and those jobs taken first.
+async fn take_over(
+    args: &Args,
+    partition: u32,
+    broker: &Broker,
+    pull: &mut Pull,
+    lease: Duration,
+) -> Result<Vec<Delivery>, Failure> {
+    let count = async || Ok::<_, Failure>(broker.counts(&args.place.stream, Some(partition)).await?.with_workers);
+    let began = Instant::now();
+    let mut left = count().await?;
+    while left > 0 && began.elapsed() < lease + LEASE_SLACK {
+        info!(left, "waits for the leases of the worker before");
+        sleep(lease / 8).await;
+        left = count().await?;
+    }
+    if left > args.size {
+        return Err(
+            format!("a worker before had {left} jobs of the partition in the middle: --size {left} is needed").into()
+        );
+    }
+    let inherited = pull.take(left).map(|delivery| {
+        let info = delivery.message.info().map_err(|error| error.to_string())?;
+        if info.delivered < 2 {
+            return Err("another worker works on the partition".to_owned());
+        }
+        Ok((info.stream_sequence, delivery))
+    });
+    let inherited: Result<Vec<_>, _> =
+        timeout(lease, inherited.try_collect()).await.map_err(|_| "another worker works on the partition")?;
+    let mut inherited = inherited?;
+    inherited.sort_unstable_by_key(|(sequence, _)| *sequence);
+    Ok(inherited.into_iter().map(|(_, delivery)| delivery).collect())
 }
 
 /// What a job's future needs.

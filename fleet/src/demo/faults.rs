@@ -1,6 +1,7 @@
 //! Four workers. One is killed, one server of the cluster is stopped and started again, one worker is told to stop. No job is
 //! lost; and all the time the fleet runs no more and no fewer than it may.
 
+use std::ops::Range;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -8,10 +9,10 @@ use futures::future::{Either, select};
 use indicatif::ProgressBar;
 use tokio::time::sleep;
 
-use super::fleet::{Fleet, Sample, Worked};
+use super::fleet::{Fleet, Sample, Share, Worked};
 use super::{Stage, until};
 use crate::Failure;
-use crate::account::Account;
+use crate::account::{Account, Attempt};
 use crate::job::Job;
 use crate::table;
 
@@ -19,19 +20,24 @@ const SIZE: usize = 8;
 const WORKERS: [&str; 4] = ["w0", "w1", "w2", "w3"];
 const FLEET: usize = SIZE * WORKERS.len();
 /// Longer than a cluster takes to agree on a new leader.
-const LEASE: Duration = Duration::from_secs(6);
+const LEASE: Duration = Duration::from_secs(8);
 /// These jobs take longer than that.
 const LONG: [u64; 4] = [40, 50, 60, 70];
-const LONG_WORK: u64 = 9_000;
-/// One of so many fails at its first attempt.
-const FAILING: u64 = 50;
+const LONG_WORK: u64 = 11_000;
+/// Of the second half of the jobs, one of so many fails at its first attempt. (While it waits for the next one, it holds no slot,
+/// but for the broker it is with the workers; so the fleet is one job short.)
+const FAILING: u64 = 25;
 /// How long nothing is broken.
 const CALM: Duration = Duration::from_secs(2);
+/// How many slots are to be held on average, at least, while there are jobs left and nothing is broken.
+const ENOUGH: f64 = 0.9 * 32.0;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// When what was done.
 struct Story {
     killed_at: u64,
+    /// From a little before the server was stopped until a little after another one led.
+    down: Option<Range<u64>>,
     stopped_at: u64,
     left_then: usize,
     said: String,
@@ -39,15 +45,14 @@ struct Story {
 
 pub(super) async fn run(stage: &mut Stage, count: u64) -> Result<(), Failure> {
     let fleet = Fleet::new(stage, "faults", 1).await?;
-    let jobs = (0..count as usize).map(|id| {
-        let id = id as u64;
+    let job = |id| {
         let work_ms = if LONG.contains(&id) { LONG_WORK } else { 75 + id * 37 % 150 };
-        Job { id, key: id, work_ms, fails: u64::from(id % FAILING == FAILING - 1) }
-    });
+        Job { id, key: id, work_ms, fails: u64::from(fails(id, count)) }
+    };
     println!("\n{count} jobs, {} workers of {SIZE}: the fleet has {FLEET} slots", WORKERS.len());
-    let enqueued = fleet.enqueue(jobs.clone()).await?;
+    let enqueued = fleet.enqueue(count, job).await?;
     stage.check(enqueued.added == count, format!("{} jobs were put into the stream", enqueued.added));
-    let enqueued = fleet.enqueue(jobs).await?;
+    let enqueued = fleet.enqueue(count, job).await?;
     stage.check(enqueued.known == count, format!("put there once more, {} were there already", enqueued.known));
 
     let story = match select(pin!(tell(stage, &fleet, count)), pin!(fleet.sample())).await {
@@ -60,7 +65,7 @@ pub(super) async fn run(stage: &mut Stage, count: u64) -> Result<(), Failure> {
 
 async fn tell(stage: &mut Stage, fleet: &Fleet, count: u64) -> Result<Story, Failure> {
     for name in WORKERS {
-        fleet.start(name, Worked { size: SIZE, fleet: FLEET, partition: None, lease: LEASE })?;
+        fleet.start(name, Worked { size: SIZE, share: Share::Of(FLEET), lease: LEASE })?;
     }
     until("all slots are held", PATIENCE, async || Ok(fleet.held(None)? == FLEET)).await?;
     sleep(CALM).await;
@@ -70,26 +75,31 @@ async fn tell(stage: &mut Stage, fleet: &Fleet, count: u64) -> Result<Story, Fai
     let killed_at = table::now();
     println!("  w1 was killed");
 
+    let mut down = None;
     if stage.replicas > 1
         && let Some(servers) = &mut stage.servers
     {
         sleep(Duration::from_millis(300)).await;
         let leader = fleet.leader().await?;
+        let from = table::now() - 1_000_000;
         servers.stop(&leader).await?;
-        println!("  the server {leader}, which led the stream, was stopped");
+        println!("  the server {leader}, which led the consumer, was stopped");
         sleep(Duration::from_millis(1_500)).await;
         servers.restart(&leader).await?;
         println!("  and started again");
+        until("the consumer has a leader", PATIENCE, async || Ok(fleet.leader().await.is_ok())).await?;
+        down = Some(from..table::now() + 1_000_000);
     }
 
-    until("all slots of w2 are held", PATIENCE, async || Ok(fleet.held(Some("w2"))? == SIZE)).await?;
+    // A message that was on its way when the server stopped is with nobody until its lease runs out; so not all may be held.
+    until("w2 has jobs", PATIENCE, async || Ok(fleet.held(Some("w2"))? > SIZE / 2)).await?;
     let stopped_at = table::now();
     let left_then = fleet.samples().last().map_or(0, |sample| sample.counts.left);
     let said = fleet.stop("w2").await?;
     println!("  w2 was told to stop, and did");
 
     let bar = ProgressBar::new(count);
-    let all = fleet.empty(None, PATIENCE);
+    let all = fleet.settled(count, PATIENCE);
     let shown = async {
         loop {
             bar.set_position(fleet.account().map_or(0, |account| account.done().len() as u64));
@@ -102,7 +112,7 @@ async fn tell(stage: &mut Stage, fleet: &Fleet, count: u64) -> Result<Story, Fai
     }
     bar.finish_and_clear();
     fleet.stop_all().await?;
-    Ok(Story { killed_at, stopped_at, left_then, said })
+    Ok(Story { killed_at, down, stopped_at, left_then, said })
 }
 
 fn report(stage: &mut Stage, account: &Account, samples: &[Sample], story: &Story, count: u64) {
@@ -132,7 +142,7 @@ fn report(stage: &mut Stage, account: &Account, samples: &[Sample], story: &Stor
     );
     let (full, held) = load.map_or((0.0, 0.0), |load| (load.full, load.mean));
     stage.check(
-        held > 0.9 * FLEET as f64,
+        held > ENOUGH,
         format!("{held:.1} slots of {FLEET} were held on average, all of them {:.1} % of the time", full * 100.0),
     );
 
@@ -144,17 +154,32 @@ fn report(stage: &mut Stage, account: &Account, samples: &[Sample], story: &Stor
     );
     let in_flight = account.in_flight("w1");
     let repeated = account.repeated();
-    let of_others = repeated.iter().filter(|attempt| !(attempt.worker == "w1" && in_flight.contains(&attempt.job)));
-    let of_others: Vec<_> = of_others.map(|attempt| format!("job {} of {}", attempt.job, attempt.worker)).collect();
+    // A leader that stops may have confirmed an acknowledgement that the other servers have not heard of yet.
+    let hit = |it: &Attempt| {
+        story.down.as_ref().is_some_and(|down| it.start < down.end && it.end.is_some_and(|(at, _)| at > down.start))
+    };
+    let (of_killed, others): (Vec<&Attempt>, Vec<_>) =
+        repeated.iter().partition(|it| it.worker == "w1" && in_flight.contains(&it.job));
+    let (of_leader, of_others): (Vec<_>, Vec<_>) = others.into_iter().partition(|attempt| hit(attempt));
     stage.check(
-        !in_flight.is_empty() && in_flight.iter().all(|job| repeated.iter().any(|attempt| attempt.job == *job)),
+        !in_flight.is_empty() && in_flight.iter().all(|job| of_killed.iter().any(|attempt| attempt.job == *job)),
         format!("the {} jobs that w1 had when it was killed were started again", in_flight.len()),
     );
-    stage.check(of_others.is_empty(), format!("others that were: {}{}", of_others.len(), list(&of_others)));
+    if story.down.is_some() {
+        let count = of_leader.len();
+        stage.check(count <= FLEET, format!("{count} were that the leader knew of, but not the others yet"));
+    }
+    let names: Vec<_> =
+        of_others.iter().map(|attempt| format!(", job {} of {}", attempt.job, attempt.worker)).collect();
+    stage.check(names.is_empty(), format!("{} others were{}", names.len(), names.concat()));
     let twice: usize = account.done().values().map(|times| times - 1).sum();
-    stage.check(twice <= in_flight.len(), format!("{twice} jobs were done twice, of at most {}", in_flight.len()));
-    let second = account.attempts.iter().filter(|it| it.done && it.job % FAILING == FAILING - 1).count();
-    let tried = account.attempts.iter().filter(|it| it.job % FAILING == FAILING - 1).count();
+    let lost_with_leader = of_leader.iter().filter(|attempt| attempt.done).count();
+    stage.check(
+        twice <= in_flight.len() + lost_with_leader,
+        format!("{twice} jobs were done twice; w1 had {}, with the leader went {lost_with_leader}", in_flight.len()),
+    );
+    let second = account.attempts.iter().filter(|it| it.done && fails(it.job, count)).count();
+    let tried = account.attempts.iter().filter(|it| fails(it.job, count)).count();
     stage.check(tried >= 2 * second && second > 0, format!("{second} jobs that failed at first were done later"));
 
     println!("stopped:");
@@ -164,12 +189,13 @@ fn report(stage: &mut Stage, account: &Account, samples: &[Sample], story: &Stor
         late == 0 && story.left_then > 0,
         format!("w2 started nothing more, though {} jobs were left", story.left_then),
     );
-    let open = account.in_flight("w2").len() + repeated.iter().filter(|attempt| attempt.worker == "w2").count();
+    let open = account.in_flight("w2").len() + of_others.iter().filter(|attempt| attempt.worker == "w2").count();
     stage.check(open == 0, format!("it left {open} jobs without an end: {}", story.said));
 }
 
-fn list(items: &[String]) -> String {
-    if items.is_empty() { String::new() } else { format!(" ({})", items.join(", ")) }
+/// Whether a job fails at its first attempt.
+fn fails(job: u64, count: u64) -> bool {
+    job >= count / 2 && job.is_multiple_of(FAILING)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "these are small")]

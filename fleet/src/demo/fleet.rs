@@ -52,10 +52,17 @@ pub(super) struct Sample {
 #[derive(Clone, Copy)]
 pub(super) struct Worked {
     pub(super) size: usize,
-    /// How many jobs all workers of the consumer may run at once.
-    pub(super) fleet: usize,
-    pub(super) partition: Option<u32>,
+    pub(super) share: Share,
     pub(super) lease: Duration,
+}
+
+/// Which jobs a worker has a share in.
+#[derive(Clone, Copy)]
+pub(super) enum Share {
+    /// All; so many may run at once with all workers together.
+    Of(usize),
+    /// Those of a partition, alone.
+    Partition(u32),
 }
 
 impl Fleet {
@@ -82,11 +89,11 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// Puts jobs into the stream.
-    pub(super) async fn enqueue(&self, jobs: impl ExactSizeIterator<Item = Job>) -> Result<Enqueued, Failure> {
+    /// Puts `count` jobs into the stream.
+    pub(super) async fn enqueue(&self, count: u64, job: impl Fn(u64) -> Job) -> Result<Enqueued, Failure> {
         let args = enqueue::Args {
             place: self.place.clone(),
-            count: jobs.len() as u64,
+            count,
             work_ms: 0,
             keys: 0,
             failing: 0,
@@ -94,7 +101,7 @@ impl Fleet {
             replicas: self.replicas,
             name: "demo".to_owned(),
         };
-        enqueue::enqueue(&self.broker, &args, jobs, || ()).await
+        enqueue::enqueue(&self.broker, &args, (0..count).map(job), || ()).await
     }
 
     /// Starts a worker.
@@ -111,16 +118,15 @@ impl Fleet {
             &self.place.stream,
         ]);
         command.arg("--table").arg(self.table());
-        for (option, value) in [
-            ("--size", worked.size.to_string()),
-            ("--fleet", worked.fleet.to_string()),
-            ("--lease-ms", worked.lease.as_millis().to_string()),
-        ] {
+        for (option, value) in
+            [("--size", worked.size.to_string()), ("--lease-ms", worked.lease.as_millis().to_string())]
+        {
             command.args([option, &value]);
         }
-        if let Some(partition) = worked.partition {
-            command.args(["--partition", &partition.to_string()]);
-        }
+        match worked.share {
+            Share::Of(fleet) => command.args(["--fleet", &fleet.to_string()]),
+            Share::Partition(partition) => command.args(["--partition", &partition.to_string()]),
+        };
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         self.workers.borrow_mut().push(Worker { name: name.to_owned(), child });
         Ok(())
@@ -185,14 +191,24 @@ impl Fleet {
         Ok(account.attempts.iter().filter(|attempt| attempt.end.is_none() && is_meant(&attempt.worker)).count())
     }
 
-    /// Waits until the stream is empty: all that was in it is done, and the broker knows.
-    pub(super) async fn empty(&self, partition: Option<u32>, limit: Duration) -> Result<(), Failure> {
-        until("the jobs are done", limit, async || {
-            // There may be no leader at the moment.
-            let counts = self.broker.counts(&self.place.stream, partition).await;
-            Ok(counts.is_ok_and(|counts| counts.left == 0 && counts.with_workers == 0))
+    /// Waits until `jobs` jobs are done, and the broker knows; no longer than `limit`, as jobs that were lost never are.
+    pub(super) async fn settled(&self, jobs: u64, limit: Duration) -> Result<(), Failure> {
+        let partitions: Vec<_> =
+            if self.partitions == 1 { vec![None] } else { (0..self.partitions).map(Some).collect() };
+        let settled = until("the jobs are done", limit, async || {
+            for partition in &partitions {
+                // There may be no leader at the moment, or one that does not know of anything yet.
+                match self.broker.counts(&self.place.stream, *partition).await {
+                    Ok(Counts { left: 0, with_workers: 0 }) => {}
+                    _ => return Ok(false),
+                }
+            }
+            Ok(self.account()?.done().len() as u64 >= jobs)
+        });
+        settled.await.or_else(|error| {
+            println!("  {error}");
+            self.account().map(drop)
         })
-        .await
     }
 
     /// Asks the broker for its counts, again and again.
@@ -211,11 +227,9 @@ impl Fleet {
         self.samples.borrow().clone()
     }
 
-    /// The server that leads the stream, in a cluster.
+    /// The server that leads the consumer, in a cluster.
     pub(super) async fn leader(&self) -> Result<String, Failure> {
-        let stream = self.broker.context.get_stream(&self.place.stream).await?;
-        let leader = stream.cached_info().cluster.as_ref().and_then(|cluster| cluster.leader.clone());
-        Ok(leader.ok_or("the stream has no leader")?)
+        Ok(self.broker.leader(&self.place.stream, None).await?.ok_or("the consumer has no leader")?)
     }
 
     /// Removes the stream, which has to be done with.

@@ -6,24 +6,24 @@ use std::time::Duration;
 use futures::future::{Either, select};
 
 use super::Stage;
-use super::fleet::{Fleet, Worked};
+use super::fleet::{Fleet, Share, Worked};
 use crate::Failure;
 use crate::job::Job;
 
 const LIMIT: usize = 20;
 const SIZE: usize = 8;
 const WORKERS: [&str; 4] = ["w0", "w1", "w2", "w3"];
-const JOBS: usize = 800;
+const JOBS: u64 = 800;
 
 pub(super) async fn run(stage: &mut Stage) -> Result<(), Failure> {
     println!("\n{JOBS} jobs, {} workers of {SIZE}, but a limit of {LIMIT} for all together", WORKERS.len());
     let fleet = Fleet::new(stage, "limit", 1).await?;
-    fleet.enqueue((0..JOBS).map(|id| Job { id: id as u64, key: id as u64, work_ms: 30, fails: 0 })).await?;
+    fleet.enqueue(JOBS, |id| Job { id, key: id, work_ms: 30, fails: 0 }).await?;
     let work = async {
         for name in WORKERS {
-            fleet.start(name, Worked { size: SIZE, fleet: LIMIT, partition: None, lease: Duration::from_secs(10) })?;
+            fleet.start(name, Worked { size: SIZE, share: Share::Of(LIMIT), lease: Duration::from_secs(10) })?;
         }
-        fleet.empty(None, Duration::from_secs(30)).await?;
+        fleet.settled(JOBS, Duration::from_secs(30)).await?;
         fleet.stop_all().await
     };
     match select(pin!(work), pin!(fleet.sample())).await {
@@ -31,7 +31,7 @@ pub(super) async fn run(stage: &mut Stage) -> Result<(), Failure> {
         Either::Right((never, _)) => never,
     }
     let account = fleet.account()?;
-    let lost = account.lost(0..JOBS as u64).len();
+    let lost = account.lost(0..JOBS).len() as u64;
     stage.check(lost == 0, format!("{} jobs were done, {lost} lost", JOBS - lost));
     let broker = fleet.samples().iter().map(|sample| sample.counts.with_workers).max().unwrap_or(0);
     let most = account.most_active();

@@ -10,6 +10,7 @@ use std::fmt::Display;
 use std::pin::pin;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use futures::future::{Either, select};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -31,11 +32,25 @@ pub(crate) struct Args {
     /// How many jobs the fleet has that is broken
     #[arg(long, default_value_t = 1_500)]
     jobs: u64,
+    /// Run this part alone
+    #[arg(long)]
+    only: Option<Part>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// A worker is killed, a server and another worker are stopped
+    Faults,
+    /// The workers have more slots than the fleet may use
+    Limit,
+    /// Jobs of a key are in order
+    Order,
+    /// Throughput, and what the pool costs
+    Speed,
 }
 
 /// What the parts of the demo need.
 struct Stage {
-    broker: Broker,
     urls: String,
     /// On how many servers each job is kept.
     replicas: usize,
@@ -59,10 +74,16 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
 async fn all(args: &Args) -> Result<(), Failure> {
     let began = Instant::now();
     let mut stage = Stage::new(args).await?;
-    faults::run(&mut stage, args.jobs).await?;
-    limit::run(&mut stage).await?;
-    order::run(&mut stage).await?;
-    speed::run(&mut stage).await?;
+    for part in Part::value_variants() {
+        if args.only.is_none_or(|only| only == *part) {
+            match part {
+                Part::Faults => faults::run(&mut stage, args.jobs).await?,
+                Part::Limit => limit::run(&mut stage).await?,
+                Part::Order => order::run(&mut stage).await?,
+                Part::Speed => speed::run(&mut stage).await?,
+            }
+        }
+    }
     println!("\n{:.0} s in all", began.elapsed().as_secs_f64());
     match &stage.failures[..] {
         [] => Ok(()),
@@ -86,7 +107,7 @@ impl Stage {
             None => "the server given",
         };
         println!("NATS {version}: {what}");
-        Ok(Self { broker, urls, replicas: count, servers, run: crate::table::now(), failures: Vec::new() })
+        Ok(Self { urls, replicas: count, servers, run: crate::table::now(), failures: Vec::new() })
     }
 
     /// Prints what was checked, and whether it is so.

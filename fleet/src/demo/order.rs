@@ -1,11 +1,11 @@
 //! Order per key over a fleet: each key is in one partition, each partition has one worker, and that has one job of a key at a
-//! time.
+//! time. A worker is killed; the one that takes its place waits for the leases, and keeps the order.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Stage;
-use super::fleet::{Fleet, Worked};
+use super::fleet::{Fleet, Share, Worked};
+use super::{Stage, until};
 use crate::Failure;
 use crate::job::{self, Job};
 
@@ -13,23 +13,28 @@ const PARTITIONS: u32 = 4;
 const SIZE: usize = 6;
 const KEYS: u64 = 24;
 const JOBS: u64 = 480;
-const LEASE: Duration = Duration::from_secs(3);
+const LEASE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How many jobs are done before a worker is killed.
+const BEGINNING: usize = 60;
 
 pub(super) async fn run(stage: &mut Stage) -> Result<(), Failure> {
     println!("\n{JOBS} jobs of {KEYS} keys in {PARTITIONS} partitions, a worker of {SIZE} for each");
     let fleet = Fleet::new(stage, "order", PARTITIONS).await?;
-    let jobs = (0..JOBS as usize).map(|id| {
-        let id = id as u64;
-        Job { id, key: id % KEYS, work_ms: 5 + id * 37 % 30, fails: u64::from(id % 40 == 39) }
-    });
-    fleet.enqueue(jobs).await?;
+    let job = |id| Job { id, key: id % KEYS, work_ms: 5 + id * 37 % 30, fails: u64::from(id % 40 == 39) };
+    fleet.enqueue(JOBS, job).await?;
+    let worked = |partition| Worked { size: SIZE, share: Share::Partition(partition), lease: LEASE };
     for partition in 0..PARTITIONS {
-        let worked = Worked { size: SIZE, fleet: SIZE, partition: Some(partition), lease: LEASE };
-        fleet.start(&format!("p{partition}"), worked)?;
+        fleet.start(&format!("p{partition}"), worked(partition))?;
     }
-    for partition in 0..PARTITIONS {
-        fleet.empty(Some(partition), Duration::from_secs(30)).await?;
-    }
+    until("p0 has some jobs", PATIENCE, async || {
+        Ok(fleet.held(Some("p0"))? > 1 && fleet.account()?.done().len() >= BEGINNING)
+    })
+    .await?;
+    fleet.kill("p0").await?;
+    fleet.start("p0-successor", worked(0))?;
+    println!("  p0 was killed, and its successor started");
+    fleet.settled(JOBS, PATIENCE).await?;
     fleet.stop_all().await?;
 
     let account = fleet.account()?;
@@ -38,8 +43,15 @@ pub(super) async fn run(stage: &mut Stage) -> Result<(), Failure> {
     let wrong = account.out_of_order();
     stage.check(wrong.is_none(), wrong.unwrap_or_else(|| "those of a key one after the other, in order".to_owned()));
     let places: BTreeSet<_> = account.attempts.iter().map(|attempt| (attempt.key, &attempt.worker)).collect();
-    let right = places.iter().all(|(key, worker)| **worker == format!("p{}", job::partition(*key, PARTITIONS)));
-    stage.check(right && places.len() as u64 == KEYS, format!("{} pairs of a key and a worker", places.len()));
+    let right =
+        places.iter().all(|(key, worker)| worker.starts_with(&format!("p{}", job::partition(*key, PARTITIONS))));
+    stage.check(right, "each key with the worker of its partition");
+    let taken_over = account.attempts.iter().filter(|attempt| attempt.worker == "p0-successor").count();
+    let in_flight = account.in_flight("p0").len();
+    stage.check(
+        taken_over > in_flight && in_flight > 1,
+        format!("the successor did {taken_over} jobs, {in_flight} of which p0 had when it was killed"),
+    );
     let most = account.most_active();
     stage.check(most > SIZE, format!("beside each other, at most {most} of different keys"));
     fleet.remove().await

@@ -10,7 +10,7 @@ use futures_pool::prelude::*;
 use tokio::time::Instant;
 
 use super::Stage;
-use super::fleet::{Fleet, Worked};
+use super::fleet::{Fleet, Share, Worked};
 use crate::Failure;
 use crate::job::Job;
 use crate::lease::Lease;
@@ -37,14 +37,11 @@ pub(super) async fn run(stage: &mut Stage) -> Result<(), Failure> {
 async fn throughput(stage: &mut Stage, workers: usize) -> Result<(), Failure> {
     let fleet = Fleet::new(stage, &format!("speed{workers}"), 1).await?;
     let count = JOBS * workers as u64;
-    fleet.enqueue((0..count as usize).map(|id| Job { id: id as u64, key: 0, work_ms: WORK_MS, fails: 0 })).await?;
+    fleet.enqueue(count, |id| Job { id, key: 0, work_ms: WORK_MS, fails: 0 }).await?;
     for worker in 0..workers {
-        fleet.start(
-            &format!("w{worker}"),
-            Worked { size: SIZE, fleet: SIZE * workers, partition: None, lease: LEASE },
-        )?;
+        fleet.start(&format!("w{worker}"), Worked { size: SIZE, share: Share::Of(SIZE * workers), lease: LEASE })?;
     }
-    fleet.empty(None, Duration::from_secs(60)).await?;
+    fleet.settled(count, Duration::from_secs(60)).await?;
     fleet.stop_all().await?;
     let account = fleet.account()?;
     // From when all workers are there until one of them finds nothing more to do.
@@ -62,16 +59,21 @@ async fn throughput(stage: &mut Stage, workers: usize) -> Result<(), Failure> {
         lost == 0 && rate <= ideal * 1.02,
         format!("{workers} workers: {rate:5.0} jobs/s, {:.0} % of {ideal:.0}; {lost} lost", 100.0 * rate / ideal),
     );
+    let (work, rest) = account.means();
+    let (work, rest) = (work as f64 / 1e3, rest as f64 / 1e3);
+    println!("         on average, a job waited for {work:.1} ms, and then for its acknowledgement for {rest:.1} ms");
     fleet.remove().await
 }
 
 /// The same messages, from the same consumer, by the pool and by `for_each_concurrent`, in turn; both acknowledge, and do
 /// nothing else.
+#[expect(clippy::cast_precision_loss, reason = "it is small")]
 async fn overhead(stage: &mut Stage) -> Result<(), Failure> {
     let size = SIZE * 4;
     println!("\n{ROUND} jobs without work, {size} at once, in one process; the median of {ROUNDS} rounds of each kind");
     let fleet = Fleet::new(stage, "overhead", 1).await?;
-    fleet.enqueue((0..2 * ROUNDS * ROUND).map(|id| Job { id: id as u64, key: 0, work_ms: 0, fails: 0 })).await?;
+    let jobs = (2 * ROUNDS * ROUND) as u64;
+    fleet.enqueue(jobs, |id| Job { id, key: 0, work_ms: 0, fails: 0 }).await?;
     let consumer = fleet.broker.consumer(&fleet.place.stream, None, Some(size), LEASE).await?;
     let mut pull = Pull::new(consumer, &fleet.broker.client, size).await?;
     let handle = async |delivery: Delivery| {
