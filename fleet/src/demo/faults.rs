@@ -22,7 +22,7 @@ const FLEET: usize = SIZE * WORKERS.len();
 /// Longer than a cluster takes to agree on a new leader.
 const LEASE: Duration = Duration::from_secs(8);
 /// These jobs take longer than that.
-const LONG: [u64; 4] = [40, 50, 60, 70];
+const LONG: [u64; 8] = [40, 50, 60, 70, 80, 90, 100, 110];
 const LONG_WORK: u64 = 11_000;
 /// Of the second half of the jobs, one of so many fails at its first attempt. (While it waits for the next one, it holds no slot,
 /// but for the broker it is with the workers; so the fleet is one job short.)

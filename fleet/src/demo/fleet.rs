@@ -22,6 +22,8 @@ use crate::table::{self, Entry};
 
 /// How often the broker is asked for its counts.
 const SAMPLES: Duration = Duration::from_millis(20);
+/// How long jobs may still take when their worker is told to stop; those that take longer are given back.
+const GRACE: Duration = Duration::from_secs(1);
 /// How long a worker may take until it has ended.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -118,9 +120,11 @@ impl Fleet {
             &self.place.stream,
         ]);
         command.arg("--table").arg(self.table());
-        for (option, value) in
-            [("--size", worked.size.to_string()), ("--lease-ms", worked.lease.as_millis().to_string())]
-        {
+        for (option, value) in [
+            ("--size", worked.size.to_string()),
+            ("--lease-ms", worked.lease.as_millis().to_string()),
+            ("--grace-ms", GRACE.as_millis().to_string()),
+        ] {
             command.args([option, &value]);
         }
         match worked.share {
