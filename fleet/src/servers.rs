@@ -1,5 +1,6 @@
 //! NATS servers of the demo's own, on 127.0.0.1, which end with it.
 
+use std::env;
 use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -14,7 +15,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::Failure;
 
+/// The program; an environment variable may name another one.
 const PROGRAM: &str = "nats-server";
+const VARIABLE: &str = "FLEET_NATS_SERVER";
 /// How long a server may take until it answers, or has ended.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -97,7 +100,8 @@ impl Servers {
 
 impl Server {
     fn start(&mut self) -> Result<(), Failure> {
-        let mut command = Command::new(PROGRAM);
+        let program = env::var_os(VARIABLE).unwrap_or_else(|| PROGRAM.into());
+        let mut command = Command::new(program);
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.kill_on_drop(true).spawn().map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => format!(

@@ -19,11 +19,11 @@ use crate::table;
 const SIZE: usize = 8;
 const WORKERS: [&str; 4] = ["w0", "w1", "w2", "w3"];
 const FLEET: usize = SIZE * WORKERS.len();
-/// Longer than a cluster takes to agree on a new leader.
-const LEASE: Duration = Duration::from_secs(8);
-/// These jobs take longer than that.
+/// For how long the broker waits for a sign of life of a worker: in a cluster, longer than it takes to agree on a new leader.
+const LEASE: Duration = Duration::from_secs(3);
+const LEASE_IN_CLUSTER: Duration = Duration::from_secs(8);
+/// These jobs take half as long again as the lease is.
 const LONG: [u64; 8] = [40, 50, 60, 70, 80, 90, 100, 110];
-const LONG_WORK: u64 = 11_000;
 /// Of the second half of the jobs, one of so many fails at its first attempt. (While it waits for the next one, it holds no slot,
 /// but for the broker it is with the workers; so the fleet is one job short.)
 const FAILING: u64 = 25;
@@ -45,8 +45,10 @@ struct Story {
 
 pub(super) async fn run(stage: &mut Stage, count: u64) -> Result<(), Failure> {
     let fleet = Fleet::new(stage, "faults", 1).await?;
+    let lease = if stage.replicas > 1 { LEASE_IN_CLUSTER } else { LEASE };
+    let long = u64::try_from(lease.as_millis())? * 3 / 2;
     let job = |id| {
-        let work_ms = if LONG.contains(&id) { LONG_WORK } else { 75 + id * 37 % 150 };
+        let work_ms = if LONG.contains(&id) { long } else { 75 + id * 37 % 150 };
         Job { id, key: id, work_ms, fails: u64::from(fails(id, count)) }
     };
     println!("\n{count} jobs, {} workers of {SIZE}: the fleet has {FLEET} slots", WORKERS.len());
@@ -55,7 +57,7 @@ pub(super) async fn run(stage: &mut Stage, count: u64) -> Result<(), Failure> {
     let enqueued = fleet.enqueue(count, job).await?;
     stage.check(enqueued.known == count, format!("put there once more, {} were there already", enqueued.known));
 
-    let story = match select(pin!(tell(stage, &fleet, count)), pin!(fleet.sample())).await {
+    let story = match select(pin!(tell(stage, &fleet, count, lease)), pin!(fleet.sample())).await {
         Either::Left((story, _)) => story?,
         Either::Right((never, _)) => never,
     };
@@ -63,9 +65,9 @@ pub(super) async fn run(stage: &mut Stage, count: u64) -> Result<(), Failure> {
     fleet.remove().await
 }
 
-async fn tell(stage: &mut Stage, fleet: &Fleet, count: u64) -> Result<Story, Failure> {
+async fn tell(stage: &mut Stage, fleet: &Fleet, count: u64, lease: Duration) -> Result<Story, Failure> {
     for name in WORKERS {
-        fleet.start(name, Worked { size: SIZE, share: Share::Of(FLEET), lease: LEASE })?;
+        fleet.start(name, Worked { size: SIZE, share: Share::Of(FLEET), lease })?;
     }
     until("all slots are held", PATIENCE, async || Ok(fleet.held(None)? == FLEET)).await?;
     sleep(CALM).await;
