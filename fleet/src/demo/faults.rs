@@ -9,7 +9,7 @@ use futures::future::{Either, select};
 use indicatif::ProgressBar;
 use tokio::time::sleep;
 
-use super::fleet::{Fleet, Sample, Share, Worked};
+use super::fleet::{Fleet, GRACE, Sample, Share, Worked};
 use super::{Stage, until};
 use crate::Failure;
 use crate::account::{Account, Attempt};
@@ -39,6 +39,7 @@ struct Story {
     /// From a little before the server was stopped until a little after another one led.
     down: Option<Range<u64>>,
     stopped_at: u64,
+    ended_at: u64,
     left_then: usize,
     said: String,
 }
@@ -98,6 +99,7 @@ async fn tell(stage: &mut Stage, fleet: &Fleet, count: u64, lease: Duration) -> 
     let stopped_at = table::now();
     let left_then = fleet.samples().last().map_or(0, |sample| sample.counts.left);
     let said = fleet.stop("w2").await?;
+    let ended_at = table::now();
     println!("  w2 was told to stop, and did");
 
     let bar = ProgressBar::new(count);
@@ -114,7 +116,7 @@ async fn tell(stage: &mut Stage, fleet: &Fleet, count: u64, lease: Duration) -> 
     }
     bar.finish_and_clear();
     fleet.stop_all().await?;
-    Ok(Story { killed_at, down, stopped_at, left_then, said })
+    Ok(Story { killed_at, down, stopped_at, ended_at, left_then, said })
 }
 
 fn report(stage: &mut Stage, account: &Account, samples: &[Sample], story: &Story, count: u64) {
@@ -190,6 +192,11 @@ fn report(stage: &mut Stage, account: &Account, samples: &[Sample], story: &Stor
     stage.check(
         late == 0 && story.left_then > 0,
         format!("w2 started nothing more, though {} jobs were left", story.left_then),
+    );
+    let took = Duration::from_micros(story.ended_at - story.stopped_at);
+    stage.check(
+        took < GRACE + Duration::from_secs(1),
+        format!("it ended after {:.1} s, of {} s", took.as_secs_f64(), GRACE.as_secs()),
     );
     let open = account.in_flight("w2").len() + of_others.iter().filter(|attempt| attempt.worker == "w2").count();
     stage.check(open == 0, format!("it left {open} jobs without an end: {}", story.said));

@@ -23,7 +23,7 @@ use crate::table::{self, Entry};
 /// How often the broker is asked for its counts.
 const SAMPLES: Duration = Duration::from_millis(20);
 /// How long jobs may still take when their worker is told to stop; those that take longer are given back.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// How long a worker may take until it has ended.
 const PATIENCE: Duration = Duration::from_secs(20);
 
