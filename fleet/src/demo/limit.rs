@@ -4,26 +4,31 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::future::{Either, select};
+use tokio::time::Instant;
 
-use super::Stage;
 use super::fleet::{Fleet, Share, Worked};
+use super::{Stage, until};
 use crate::Failure;
 use crate::job::Job;
 
 const LIMIT: usize = 20;
 const SIZE: usize = 8;
 const WORKERS: [&str; 4] = ["w0", "w1", "w2", "w3"];
+const LEASE: Duration = Duration::from_secs(10);
 const JOBS: u64 = 800;
 
 pub(super) async fn run(stage: &mut Stage) -> Result<(), Failure> {
     println!("\n{JOBS} jobs, {} workers of {SIZE}, but a limit of {LIMIT} for all together", WORKERS.len());
     let fleet = Fleet::new(stage, "limit", 1).await?;
     fleet.enqueue(JOBS, |id| Job { id, key: id, work_ms: 30, fails: 0 }).await?;
+    let began = Instant::now();
     let work = async {
         for name in WORKERS {
-            fleet.start(name, Worked { size: SIZE, share: Share::Of(LIMIT), lease: Duration::from_secs(10) })?;
+            fleet.start(name, Worked { size: SIZE, share: Share::Of(LIMIT), lease: LEASE })?;
         }
-        fleet.settled(JOBS, Duration::from_secs(30)).await?;
+        until("a third is done", LEASE, async || Ok(fleet.account()?.done().len() as u64 > JOBS / 3)).await?;
+        fleet.stop("w3").await?;
+        fleet.settled(JOBS, 3 * LEASE).await?;
         fleet.stop_all().await
     };
     match select(pin!(work), pin!(fleet.sample())).await {
@@ -41,5 +46,10 @@ pub(super) async fn run(stage: &mut Stage) -> Result<(), Failure> {
     );
     let busy = WORKERS.iter().filter(|name| account.attempts.iter().any(|attempt| attempt.worker == **name)).count();
     stage.check(busy == WORKERS.len(), format!("{busy} workers had a share"));
+    let took = began.elapsed();
+    stage.check(
+        took < LEASE,
+        format!("w3 was told to stop while it had free slots, and kept no message: {:.1} s in all", took.as_secs_f64()),
+    );
     fleet.remove().await
 }
