@@ -26,9 +26,9 @@ use crate::broker::Consumer;
 
 /// How long the broker keeps a request for which it has no message. One that is lost, as when its server stops, is made
 /// again after this time.
-const EXPIRES: Duration = Duration::from_secs(2);
+const EXPIRES: Duration = Duration::from_secs(1);
 /// How much later than that its end may be heard of.
-const SLACK: Duration = Duration::from_millis(500);
+const SLACK: Duration = Duration::from_millis(250);
 /// How long to wait after the broker has refused a request.
 const REFUSED: Duration = Duration::from_millis(200);
 

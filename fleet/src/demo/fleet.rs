@@ -106,6 +106,20 @@ impl Fleet {
         enqueue::enqueue(&self.broker, &args, (0..count).map(job), || ()).await
     }
 
+    /// Makes the consumer of workers that are to start. In a cluster, it takes a moment until it has a leader; what it is asked
+    /// before is lost, and asked again only later.
+    pub(super) async fn prepare(&self, worked: Worked) -> Result<(), Failure> {
+        let (partition, limit) = match worked.share {
+            Share::Of(fleet) => (None, fleet),
+            Share::Partition(partition) => (Some(partition), worked.size),
+        };
+        self.broker.consumer(&self.place.stream, partition, Some(limit), worked.lease).await?;
+        until("the consumer answers", PATIENCE, async || {
+            Ok(self.broker.counts(&self.place.stream, partition).await.is_ok_and(|counts| counts.left > 0))
+        })
+        .await
+    }
+
     /// Starts a worker.
     pub(super) fn start(&self, name: &str, worked: Worked) -> Result<(), Failure> {
         let mut command = Command::new(env::current_exe()?);

@@ -15,7 +15,7 @@ const LIMIT: usize = 20;
 const SIZE: usize = 8;
 const WORKERS: [&str; 4] = ["w0", "w1", "w2", "w3"];
 const LEASE: Duration = Duration::from_secs(10);
-const JOBS: u64 = 800;
+const JOBS: u64 = 1_200;
 
 pub(super) async fn run(stage: &mut Stage) -> Result<(), Failure> {
     println!("\n{JOBS} jobs, {} workers of {SIZE}, but a limit of {LIMIT} for all together", WORKERS.len());
@@ -23,8 +23,10 @@ pub(super) async fn run(stage: &mut Stage) -> Result<(), Failure> {
     fleet.enqueue(JOBS, |id| Job { id, key: id, work_ms: 30, fails: 0 }).await?;
     let began = Instant::now();
     let work = async {
+        let worked = Worked { size: SIZE, share: Share::Of(LIMIT), lease: LEASE };
+        fleet.prepare(worked).await?;
         for name in WORKERS {
-            fleet.start(name, Worked { size: SIZE, share: Share::Of(LIMIT), lease: LEASE })?;
+            fleet.start(name, worked)?;
         }
         until("a third is done", LEASE, async || Ok(fleet.account()?.done().len() as u64 > JOBS / 3)).await?;
         fleet.stop("w3").await?;

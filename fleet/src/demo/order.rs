@@ -34,6 +34,9 @@ pub(super) async fn run(stage: &mut Stage) -> Result<(), Failure> {
     fleet.enqueue(JOBS, job).await?;
     let worked = |partition| Worked { size: SIZE, share: Share::Partition(partition), lease: LEASE };
     for partition in 0..PARTITIONS {
+        fleet.prepare(worked(partition)).await?;
+    }
+    for partition in 0..PARTITIONS {
         fleet.start(&format!("p{partition}"), worked(partition))?;
     }
     until("the long job runs", PATIENCE, async || Ok(fleet.entries()?.iter().any(|entry| entry.job == LONG))).await?;

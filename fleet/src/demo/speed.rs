@@ -38,8 +38,10 @@ async fn throughput(stage: &mut Stage, workers: usize) -> Result<(), Failure> {
     let fleet = Fleet::new(stage, &format!("speed{workers}"), 1).await?;
     let count = JOBS * workers as u64;
     fleet.enqueue(count, |id| Job { id, key: 0, work_ms: WORK_MS, fails: 0 }).await?;
+    let worked = Worked { size: SIZE, share: Share::Of(SIZE * workers), lease: LEASE };
+    fleet.prepare(worked).await?;
     for worker in 0..workers {
-        fleet.start(&format!("w{worker}"), Worked { size: SIZE, share: Share::Of(SIZE * workers), lease: LEASE })?;
+        fleet.start(&format!("w{worker}"), worked)?;
     }
     fleet.settled(count, Duration::from_secs(60)).await?;
     fleet.stop_all().await?;
