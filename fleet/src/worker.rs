@@ -119,7 +119,8 @@ async fn work(args: &Args, stop: impl Future<Output = ()>) -> Result<Worked, Fai
     let messages = stream::poll_fn(|cx| pull.borrow_mut().poll_next_unpin(cx));
     let messages = stream::iter(inherited).chain(messages).take_until(stop);
     // Once the signal has come, and while the pool finishes what it has: a request that is still at the broker is taken back,
-    // and what comes in answer to it is handed back.
+    // and what comes in answer to it is handed back. (The pool asks for this as soon as a slot is free. While none is, there are
+    // no requests.)
     let hand_back = async {
         let handing_back = pull.borrow_mut().hand_back();
         add(&handler.worked.given_back, handing_back.await);

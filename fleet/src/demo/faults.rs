@@ -174,16 +174,22 @@ fn report(stage: &mut Stage, account: &Account, samples: &[Sample], story: &Stor
     );
     if story.down.is_some() {
         let count = of_leader.len();
-        stage.check(count <= FLEET, format!("{count} were that the leader knew of, but not the others yet"));
+        stage.check(
+            count <= FLEET,
+            format!("so were {count} more, whose acknowledgement only the server that was stopped had heard of"),
+        );
     }
     let names: Vec<_> =
         of_others.iter().map(|attempt| format!(", job {} of {}", attempt.job, attempt.worker)).collect();
-    stage.check(names.is_empty(), format!("{} others were{}", names.len(), names.concat()));
+    stage.check(names.is_empty(), format!("so were {} others{}", names.len(), names.concat()));
     let twice: usize = account.done().values().map(|times| times - 1).sum();
     let lost_with_leader = of_leader.iter().filter(|attempt| attempt.done).count();
     stage.check(
         twice <= in_flight.len() + lost_with_leader,
-        format!("{twice} jobs were done twice; w1 had {}, with the leader went {lost_with_leader}", in_flight.len()),
+        format!(
+            "{twice} jobs were done twice; w1 had {}, and the server that was stopped {lost_with_leader}",
+            in_flight.len()
+        ),
     );
     let second = account.attempts.iter().filter(|it| it.done && fails(it.job, count)).count();
     let tried = account.attempts.iter().filter(|it| fails(it.job, count)).count();

@@ -63,6 +63,6 @@ pub(super) async fn run(stage: &mut Stage) -> Result<(), Failure> {
         format!("the successor did {taken_over} jobs, {in_flight} of which p0 had when it was killed"),
     );
     let most = account.most_active();
-    stage.check(most > SIZE, format!("beside each other, at most {most} of different keys"));
+    stage.check(most > SIZE, format!("jobs of different keys at the same time, at most {most}"));
     fleet.remove().await
 }
