@@ -733,3 +733,57 @@ fn the_first_error_drops_what_waits() {
     assert_eq!((Rc::strong_count(&drops), stream.waiting()), (1, 0));
     assert_eq!(run(stream.next()), None);
 }
+
+#[test]
+fn the_options_come_before_fail_fast_or_after_it() {
+    let job = async |id: usize| {
+        once().await;
+        if id == 3 { Err(id) } else { Ok(id) }
+    };
+    let before = (0..9).pool_map(4, job).weighted(|_| 4).per_key(1, |_| ()).look_ahead(2).fail_fast();
+    let after = (0..9).pool_map(4, job).fail_fast().weighted(|_| 4).per_key(1, |_| ()).look_ahead(2);
+    assert_eq!(run(before.collect::<Vec<_>>()), [Ok(0), Ok(1), Ok(2), Err(3)]);
+    assert_eq!(run(after.collect::<Vec<_>>()), [Ok(0), Ok(1), Ok(2), Err(3)]);
+    // One waits for its weight when the error comes.
+    let mut stream = (0..9).pool_map(4, job).weighted(|&id| if id == 4 { 4 } else { 1 }).fail_fast();
+    while run(stream.next()).is_some_and(|result| result.is_ok()) {}
+    assert_eq!((stream.waiting(), stream.is_terminated()), (0, true));
+}
+
+#[test]
+fn numbers_over_streams_in_stages_and_beyond_a_word() {
+    let gates = Gates::default();
+    let told = RefCell::new(Vec::new());
+    let job = |slot, id| {
+        told.borrow_mut().push(slot);
+        gates.wait(id)
+    };
+    let mut stream = (0..300).pool_map_slot(150, job).unordered();
+    assert!((0..3).all(|_| poll_next(&mut stream).is_pending()));
+    assert_eq!(*told.borrow(), (0..150).collect::<Vec<_>>());
+    for id in [140, 70, 1] {
+        gates.open(id);
+        assert_eq!(poll_next(&mut stream), Poll::Ready(Some(id)));
+    }
+    assert_eq!(told.borrow()[150..], [140, 70, 1]);
+
+    let pair = |slot, id: u32| ready((slot, id));
+    let mut inline = pin!(futures::stream::iter(0..3).pool_map_inline_slot(Slots::<2>, pair));
+    assert_eq!(poll_next(&mut inline.as_mut()), Poll::Ready(Some((0, 0))));
+    let stage = (0..3).pool_map(2, ready).pool_map_slot(1, pair);
+    assert_eq!(run(stage.collect::<Vec<_>>()), [(0, 0), (0, 1), (0, 2)]);
+}
+
+#[test]
+fn a_source_that_is_pending_is_asked_again_when_it_wakes_the_task() {
+    let (sender, receiver) = futures::channel::mpsc::unbounded();
+    let mut stream = receiver.pool_map(4, ready::<usize>).weighted(|&item| item).per_key(1, |&item| item);
+    let (wakes, waker) = common::Wakes::new();
+    let mut cx = Context::from_waker(&waker);
+    assert!(stream.poll_next_unpin(&mut cx).is_pending());
+    sender.unbounded_send(3).unwrap();
+    assert_eq!(wakes.count(), 1);
+    assert_eq!(stream.poll_next_unpin(&mut cx), Poll::Ready(Some(3)));
+    drop(sender);
+    assert_eq!(stream.poll_next_unpin(&mut cx), Poll::Ready(None));
+}

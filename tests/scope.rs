@@ -2388,3 +2388,19 @@ proptest! {
         prop_assert_eq!(world.running.get(), 0);
     }
 }
+
+#[cfg(feature = "std")]
+#[test]
+fn the_payload_of_a_panic_can_be_taken_out_of_the_error() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    let ended = futures_pool::local_scope(1, async |pool| {
+        let panicked = pool.exec(async { std::panic::panic_any(7_u8) }).await;
+        let pending = pool.spawn_n(std::future::pending::<()>());
+        pending.cancel();
+        (panicked.map(|()| ()), pending.await)
+    });
+    let (panicked, cancelled) = futures::executor::block_on(ended);
+    assert_eq!(panicked.unwrap_err().into_panic().downcast_ref(), Some(&7_u8));
+    assert!(catch_unwind(AssertUnwindSafe(|| cancelled.unwrap_err().into_panic())).is_err());
+}

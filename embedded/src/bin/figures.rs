@@ -35,18 +35,18 @@ const SIZES: [usize; 3] = [1, 4, 16];
 /// instructions an item, bytes of heap, bytes of stack. A few per cent above what it was when it was last set; the heap is
 /// exact.
 const LIMITS: &[(&str, &str, [u32; 3], [usize; 3], [usize; 3])] = &[
-    (UNORDERED, READY, [290, 291, 290], [120, 248, 600], [780, 780, 780]),
-    (UNORDERED, YIELD, [402, 390, 386], [120, 252, 828], [780, 780, 780]),
-    (ORDERED, READY, [295, 295, 295], [120, 248, 600], [760, 760, 760]),
-    (ORDERED, YIELD, [407, 394, 391], [120, 252, 828], [760, 760, 760]),
-    (POOL, READY, [340, 330, 330], [216, 408, 1368], [820, 820, 820]),
-    (POOL, YIELD, [899, 452, 448], [216, 348, 1020], [820, 820, 820]),
-    (INLINE_UNORDERED, READY, [287, 337, 334], [0; 3], [650, 1030, 2510]),
-    (INLINE_UNORDERED, YIELD, [365, 429, 427], [0; 3], [650, 1030, 2510]),
-    (INLINE_ORDERED, READY, [297, 348, 345], [0; 3], [600, 870, 1960]),
-    (INLINE_ORDERED, YIELD, [416, 493, 492], [0; 3], [600, 870, 1960]),
-    (INLINE_POOL, READY, [326, 382, 390], [0; 3], [600, 950, 2340]),
-    (INLINE_POOL, YIELD, [948, 502, 500], [0; 3], [600, 950, 2340]),
+    (UNORDERED, READY, [240, 240, 240], [120, 248, 600], [820, 820, 820]),
+    (UNORDERED, YIELD, [345, 330, 327], [120, 252, 828], [820, 820, 820]),
+    (ORDERED, READY, [275, 275, 275], [120, 248, 600], [820, 820, 820]),
+    (ORDERED, YIELD, [380, 365, 362], [120, 252, 828], [820, 820, 820]),
+    (POOL, READY, [327, 313, 313], [216, 408, 1368], [860, 860, 860]),
+    (POOL, YIELD, [476, 421, 416], [216, 348, 1020], [860, 860, 860]),
+    (INLINE_UNORDERED, READY, [270, 291, 318], [0; 3], [600, 980, 2520]),
+    (INLINE_UNORDERED, YIELD, [345, 380, 428], [0; 3], [600, 980, 2520]),
+    (INLINE_ORDERED, READY, [279, 300, 327], [0; 3], [550, 830, 1980]),
+    (INLINE_ORDERED, YIELD, [394, 441, 490], [0; 3], [550, 830, 1980]),
+    (INLINE_POOL, READY, [308, 325, 355], [0; 3], [570, 930, 2360]),
+    (INLINE_POOL, YIELD, [560, 436, 491], [0; 3], [570, 930, 2360]),
 ];
 
 const READY: &str = "ready";
