@@ -26,14 +26,14 @@ const ITEMS: u64 = 25_600;
 
 /// Workload, the peer that is counted alongside, and contestants, each with the most instructions that an item may take.
 const LIMITS: [(&str, &str, &[(&str, u64)]); 8] = [
-    ("ready", names::BUFFER_UNORDERED, &[(names::POOL_MAP, 284), (names::POOL, 295)]),
-    ("ready", names::BUFFERED, &[(names::POOL_MAP_ORDERED, 288)]),
-    ("yield-1", names::BUFFER_UNORDERED, &[(names::POOL_MAP, 352), (names::POOL, 381)]),
-    ("yield-1", names::BUFFERED, &[(names::POOL_MAP_ORDERED, 356)]),
-    ("yield-10", names::BUFFER_UNORDERED, &[(names::POOL_MAP, 1026)]),
-    ("wake-1", names::BUFFER_UNORDERED, &[(names::POOL_MAP, 1058)]),
-    ("tasks-ready", names::JOIN_SET, &[(names::SCOPE, 1256)]),
-    ("tasks-yield-1", names::JOIN_SET, &[(names::SCOPE, 1489)]),
+    ("ready", names::BUFFER_UNORDERED, &[(names::POOL_MAP, 241), (names::POOL, 297)]),
+    ("ready", names::BUFFERED, &[(names::POOL_MAP_ORDERED, 276)]),
+    ("yield-1", names::BUFFER_UNORDERED, &[(names::POOL_MAP, 309), (names::POOL, 385)]),
+    ("yield-1", names::BUFFERED, &[(names::POOL_MAP_ORDERED, 344)]),
+    ("yield-10", names::BUFFER_UNORDERED, &[(names::POOL_MAP, 898)]),
+    ("wake-1", names::BUFFER_UNORDERED, &[(names::POOL_MAP, 816)]),
+    ("tasks-ready", names::JOIN_SET, &[(names::SCOPE, 1258)]),
+    ("tasks-yield-1", names::JOIN_SET, &[(names::SCOPE, 1448)]),
 ];
 
 /// Instructions an item, counted by callgrind
