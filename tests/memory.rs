@@ -92,8 +92,7 @@ fn what_stays_does_not_keep_the_place_of_what_goes() {
     assert!(change.allocations + change.reallocations < 20, "{change:?}");
 
     // Nor do weights and numbers.
-    let weighted =
-        (0..100_000_u64).pool_map_slot(64, |_, item| ready(item)).unordered().weighted(|item| *item as usize % 9);
+    let weighted = (0..100_000_usize).pool_map_slot(64, |_, item| ready(item)).unordered().weighted(|item| item % 9);
     let mut weighted = std::pin::pin!(weighted);
     let mut next = || futures::executor::block_on(weighted.next());
     assert!((0..1000).all(|_| next().is_some()));

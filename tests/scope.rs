@@ -2398,7 +2398,7 @@ fn the_payload_of_a_panic_can_be_taken_out_of_the_error() {
         let panicked = pool.exec(async { std::panic::panic_any(7_u8) }).await;
         let pending = pool.spawn_n(std::future::pending::<()>());
         pending.cancel();
-        (panicked.map(|()| ()), pending.await)
+        (panicked, pending.await)
     });
     let (panicked, cancelled) = futures::executor::block_on(ended);
     assert_eq!(panicked.unwrap_err().into_panic().downcast_ref(), Some(&7_u8));

@@ -135,19 +135,18 @@ impl<M, T> PoolMap<M, T> {
     /// ```
     /// use futures_pool::prelude::*;
     /// use std::cell::Cell;
+    /// use tokio::time::{Duration, sleep};
     ///
-    /// # futures::executor::block_on(async {
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
     /// let in_use = Cell::new(0);
     /// let unpack = async |bytes: usize| {
     ///     in_use.set(in_use.get() + bytes);
     ///     assert!(in_use.get() <= 1000);
-    ///     yield_now().await;
+    ///     sleep(Duration::from_millis(10)).await;
     ///     in_use.set(in_use.get() - bytes);
     /// };
     /// [600, 300, 500, 100].into_iter().pool_map(1000, unpack).weighted(|&bytes| bytes).await;
-    /// # });
-    /// # async fn yield_now() { futures::pending!() }
-    /// # fn main() {}
+    /// # }
     /// ```
     #[doc(alias = "future_queue")]
     #[track_caller]
