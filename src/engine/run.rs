@@ -79,7 +79,7 @@ impl<S: Set, R: Finished<Output = <S::Future as Future>::Output>> Engine<S, R> {
                 // A turn of the woken futures, and then one of those that wait; or the second alone. One loop for both, so that what
                 // is done with a future stands once in the code of each pool.
                 let is_filled = 'turn: loop {
-                    // The loop mostly goes round once or twice. So what it reads and writes is not worth to be loaded before it.
+                    // The loop mostly runs once or twice. So what it reads and writes is not worth loading before it.
                     compiler_fence(Ordering::AcqRel);
                     let engine = guard.0.as_mut().project();
                     let mut outputs = Outputs { law: engine.law, finished: engine.finished, has_last: false };
